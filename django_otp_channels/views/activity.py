@@ -1,0 +1,57 @@
+"""What happened lately, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.utils.translation import gettext as _
+
+from ..channels import CHANNELS
+from ..models import Activity
+
+
+@dataclass(frozen=True)
+class Happening:
+    """``what``, in a few words, ``how`` and ``where``, each maybe empty."""
+
+    at: datetime
+    what: str
+    how: str
+    where: str
+
+
+def sentences(events: Iterable[Activity]) -> Sequence[Happening]:
+    """Return what to show of ``events``, in the active language."""
+    return [
+        Happening(
+            at=event.at,
+            what=str(event.get_event_display()),
+            how=_how(event),
+            where=_where(event.browser, event.system),
+        )
+        for event in events
+    ]
+
+
+def _how(event: Activity) -> str:
+    if event.way in CHANNELS:
+        way: Any = CHANNELS[event.way].label
+    elif event.way:
+        try:
+            way = apps.get_model(event.way)._meta.verbose_name
+        except (LookupError, ValueError):  # of a plugin that is gone
+            way = ""
+    else:
+        return event.device
+    # Isolated (U+2068, U+2069), since a name in another script would turn the digits round.
+    return f"{way}, \u2068{event.device}\u2069" if event.device else str(way)
+
+
+def _where(browser: str, system: str) -> str:
+    if browser and system:
+        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or system

@@ -1,0 +1,120 @@
+"""The security page, and the page of each device: its name, its place among the others, its end."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.functional import cached_property
+
+from .. import authenticators, enrolment, history, login, sessions
+from ..exceptions import SendNotAllowed
+from ..forms import NameForm
+from ..models import ChannelDevice, RecoveryDevice
+from ..models.challenges import last_verified
+from .activity import sentences
+from .owner import OwnerView
+from .page import ways_of
+
+
+class DevicesView(OwnerView):
+    """The security page: all that this person signs in with, and what happened lately."""
+
+    template_name = "otp_channels/devices.html"
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        owned = ChannelDevice.objects.filter(user_id=self.user.pk)
+        devices = list(owned.annotate(last_verified=last_verified()))
+        devices.sort(key=lambda device: (not device.confirmed, device.rank))
+        proven = [device for device in devices if device.confirmed]
+        others = login.other_ways(self.user)
+        recovery = RecoveryDevice.objects.filter(user_id=self.user.pk).first()
+        return self.show(
+            wide=True,
+            devices=devices,
+            first=proven[0] if len(proven) > 1 else None,
+            ways=ways_of(devices, None),
+            authenticators=[way for way in others if way.persistent_id.startswith("otp_totp.")],
+            other_ways=[way for way in others if not _has_section(way)],
+            may_add_authenticator=authenticators.may_add(self.user),
+            recovery_left=recovery.left if recovery else None,
+            may_make_codes=bool(proven) or any(not way.recovers for way in others),
+            events=sentences(history.latest(self.user)),
+            notice=sessions.take_notice(request.session),
+            browsers=login.trusted_browsers(request, self.user),
+        )
+
+
+def _has_section(way: login.OtherWay) -> bool:
+    return way.persistent_id.startswith(("otp_totp.", "otp_channels."))
+
+
+class DeviceView(OwnerView):
+    """One device: rename it, prefer it, and the ways to change or remove it."""
+
+    template_name = "otp_channels/device.html"
+
+    @cached_property
+    def device(self) -> ChannelDevice:
+        return self.own_device(self.kwargs["pk"])
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        return self.show_device(NameForm(initial={"name": self.device.name}))
+
+    def show_device(self, form: NameForm) -> HttpResponseBase:
+        device = self.device
+        proven = ChannelDevice.objects.filter(user_id=self.user.pk, confirmed=True)
+        first = min(proven, key=lambda each: each.rank, default=None)
+        return self.show(
+            device=device,
+            form=form,
+            ways=ways_of([device], None) if device.confirmed else (),
+            is_first=first is not None and first.pk == device.pk,
+            is_only=len(proven) == 1,
+        )
+
+
+class RenameDeviceView(DeviceView):
+    """POST: another name."""
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        form = NameForm(request.POST)
+        if not form.is_valid():
+            return self.show_device(form)
+        self.device.name = form.cleaned_data["name"]
+        self.device.save(update_fields=["name"])
+        return redirect("otp_channels:devices")
+
+
+class PreferDeviceView(DeviceView):
+    """POST: ask this device first, over ``channel`` if one is named."""
+
+    http_method_names = ["post", "options"]  # noqa: RUF012
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        device = self.device
+        channel = request.POST.get("channel") or device.channel
+        if device.confirmed and channel in (*device.channels, device.channel):
+            device.prefer(channel)
+        return redirect("otp_channels:devices")
+
+
+class RemoveDeviceView(OwnerView):
+    """Ask whether to remove a device (GET), and do it (POST)."""
+
+    needs_proof = True
+    template_name = "otp_channels/remove_device.html"
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        device = self.own_device(pk)
+        must_enrol = login.must_enrol(self.user, request)
+        last = not must_enrol and enrolment.is_last_factor(self.user, device)
+        return self.show(device=device, last=last)
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        device = self.own_device(pk)
+        try:
+            enrolment.remove(request, device)
+        except SendNotAllowed as refused:
+            return self.show(device=device, refused=str(refused))
+        return redirect("otp_channels:devices")
