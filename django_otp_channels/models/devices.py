@@ -19,7 +19,6 @@ from django.views.decorators.debug import sensitive_variables
 from django_otp.models import (
     CooldownMixin,
     Device,
-    DeviceManager,
     ThrottlingMixin,
     TimestampMixin,
 )
@@ -33,14 +32,12 @@ from .challenges import Challenge, State, Verdict, send_to
 from .commits import after, in_transaction, record
 from .ledger import note_news
 from .lockouts import Lock, Lockout
-from .primary import PrimaryManager
+from .primary import PrimaryDeviceManager
 
 LEFT_TO_RIGHT = "\u200e"
 
 
-class ChannelDeviceManager(PrimaryManager["ChannelDevice"], DeviceManager):
-    """django-otp's manager, on the database that is written to."""
-
+class ChannelDeviceManager(PrimaryDeviceManager["ChannelDevice"]):
     def for_login(self, user_id: Any) -> list[ChannelDevice]:
         """Return the user's confirmed devices, with what decides whether they may be used now.
 

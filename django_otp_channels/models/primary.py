@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TypeVar
 
 from django.db import models, router
+from django_otp.models import Device, DeviceManager
 
 Row = TypeVar("Row", bound=models.Model)
+Factor = TypeVar("Factor", bound=Device)
 
 
 class PrimaryManager(models.Manager[Row]):
@@ -19,3 +21,7 @@ class PrimaryManager(models.Manager[Row]):
     def get_queryset(self) -> models.QuerySet[Row]:
         rows = super().get_queryset()
         return rows if self._db else rows.using(router.db_for_write(self.model))
+
+
+class PrimaryDeviceManager(PrimaryManager[Factor], DeviceManager):
+    """django-otp's manager of devices, on the database that is written to."""

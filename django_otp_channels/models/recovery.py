@@ -15,6 +15,7 @@ from django_otp.models import Device, ThrottlingMixin, TimestampMixin
 
 from .commits import committed
 from .lockouts import Lockout
+from .primary import PrimaryDeviceManager, PrimaryManager
 
 # Crockford's base 32: no letter that looks like a digit. 16 characters are 80 bits.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -39,7 +40,10 @@ class RecoveryDevice(TimestampMixin, ThrottlingMixin, Device):
     else any more has to set something up.
     """
 
+    objects = PrimaryDeviceManager["RecoveryDevice"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("recovery codes")
         verbose_name_plural = _("recovery codes")
 
@@ -88,7 +92,10 @@ class RecoveryCode(models.Model):
     secret = models.CharField(max_length=128)
     used_at = models.DateTimeField(_("used at"), null=True)
 
+    objects = PrimaryManager["RecoveryCode"]()
+
     class Meta:
+        base_manager_name = "objects"
         verbose_name = _("recovery code")
         verbose_name_plural = _("recovery codes")
 

@@ -6,6 +6,7 @@ import time
 from itertools import count
 
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.test import Client
 
@@ -250,3 +251,10 @@ def test_a86_nothing_is_read_from_a_replica_that_lags(journey, alex, phone, sett
     journey.enter_password(alex)
     journey.enter_code(code)
     assert journey.is_nobody
+
+
+@pytest.mark.parametrize("model", list(apps.get_app_config("otp_channels").get_models()))
+def test_a86_each_table_is_read_where_it_is_written(model, settings):
+    settings.DATABASE_ROUTERS = ["tests.replica.ReplicaRouter"]
+
+    assert model._default_manager.all().db == model._base_manager.all().db == "default"

@@ -94,9 +94,9 @@ def test_the_password_of_somebody_else_is_none(stale, monkeypatch):
     assert len(stale.outbox) == 1
 
 
-def test_what_somebody_else_was_asked_for_here_is_nobodys(asked, alex):
+def test_what_somebody_else_was_asked_for_here_is_nobodys(asked):
     session = asked.client.session
-    session["otp_channels"]["step_up"]["user"] = str(alex.pk + 1)
+    session["otp_channels"]["step_up"]["user"] = str(UserFactory().pk)
     session.save()
 
     assert asked.client.get(VERIFY).status_code == 302
