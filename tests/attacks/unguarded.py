@@ -3,7 +3,8 @@
 A test that no missing guard makes fail guards nothing. So for each guard that an attack names by
 ``@pytest.mark.guard(…)``, its tests run in a process in which a stand-in has taken the guard's
 place, and each of them has to fail: by its own assertion, not by an error of the stand-in. Of a
-test with parameters, one case has to. Arguments are guards to take away; without any, all are.
+test with parameters, one case has to. A race is lost now and then even without its guard: its
+tests may try three times. Arguments are guards to take away; without any, all are.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from django.utils import timezone
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = "django_otp_channels"
+TURNS = 3
 # A mapping that lacks what the guard would have put there is the test's own finding too.
 FINDINGS = (AssertionError, KeyError, pytest.fail.Exception)
 
@@ -308,23 +310,23 @@ class Unguarded:
             for guard in {arg for mark in item.iter_markers("guard") for arg in mark.args}:
                 tests.setdefault(guard, []).append(item)
         free, running = list(range(self.jobs)), {}
-        waiting = list(self.wanted or sorted(tests))
+        waiting = [(guard, 1) for guard in self.wanted or sorted(tests)]
         while waiting or running:
             while waiting and free:
-                guard, place = waiting.pop(0), free.pop()
+                (guard, turn), place = waiting.pop(0), free.pop()
                 work = partial(_without, guard, tests.get(guard, []), session, place)
-                running[_fork(work)] = (guard, place, time.monotonic())
+                running[_fork(work)] = (guard, turn, place, time.monotonic())
             pid, status = os.wait()
-            guard, place, begun = running.pop(pid)
+            guard, turn, place, begun = running.pop(pid)
             free.append(place)
-            self._judge(guard, status, time.monotonic() - begun)
+            word = "fails" if status == 0 else "HOLDS"
+            seconds = time.monotonic() - begun
+            print(f"{word} {guard} ({seconds:.1f} s)", flush=True)  # noqa: T201
+            if status and turn < TURNS:
+                waiting.append((guard, turn + 1))
+            elif status:
+                self.missed.append(guard)
         return True
-
-    def _judge(self, guard: str, status: int, seconds: float) -> None:
-        word = "fails" if status == 0 else "HOLDS"
-        print(f"{word} {guard} ({seconds:.1f} s)", flush=True)  # noqa: T201
-        if status:
-            self.missed.append(guard)
 
 
 def _fork(work: Callable[[], bool]) -> int:

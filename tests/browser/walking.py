@@ -11,6 +11,9 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "screenshots"
 MIN_TARGET = 44  # CSS pixels
 
+_CODE = re.compile(r"\b[0-9]{6}\b")
+_read: set[str] = set()
+
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -51,11 +54,20 @@ class Visitor:
         self.page.get_by_role("button", name=re.compile(name)).click()
 
     def read_text(self) -> str:
-        """Return the code of the latest text message."""
-        return code_in(self.phone.locator(".sms .text").first)
+        """Return the code of the text message that comes next."""
+        return self._next_code(".sms .text")
 
     def read_notification(self) -> str:
-        return code_in(self.phone.locator(".push .text").first)
+        return self._next_code(".push .text")
+
+    def _next_code(self, messages: str) -> str:
+        """Wait for a code that nobody has read: notices come to the same phone, and older codes."""
+        latest = self.phone.locator(messages, has_text=_CODE).first
+        if _read:
+            expect(latest).not_to_have_text(re.compile("|".join(_read)))
+        code = code_in(latest)
+        _read.add(code)
+        return code
 
     def answer_call(self) -> str:
         """Answer the phone, press the key, listen, hang up; return the code that was spoken."""
@@ -80,7 +92,7 @@ class Visitor:
 
 
 def code_in(message: Locator) -> str:
-    found = re.search(r"\b[0-9]{6}\b", message.inner_text())
+    found = _CODE.search(message.inner_text())
     assert found, message.inner_text()
     return found[0]
 
