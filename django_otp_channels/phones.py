@@ -144,8 +144,13 @@ def split_extension(address: str) -> tuple[str, str]:
 
 def mask(address: str) -> str:
     """Show the last two digits only, always the same two: ``•••• 23`` (ASVS 14.2.6)."""
+    return f"•••• {last_digits(address)}"
+
+
+def last_digits(address: str) -> str:
+    """Return the two digits of a number that a page may show."""
     number, _extension = split_extension(address)
-    return f"•••• {number[-2:]}"
+    return number[-2:]
 
 
 def _without_extension(text: str) -> tuple[str, str]:

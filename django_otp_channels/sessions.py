@@ -9,7 +9,8 @@ What the session holds under :data:`SESSION`::
     {"step_up": {...}}  what a logged-in owner is asked to prove again, see stepup
     {"proof": "..."}    the flow in which a logged-in owner is proving a device, see enrolment
     {"then": "..."}     where to go on to after the reminder that a device must be added soon
-    {"notice": "..."}   a sentence for the next page
+    {"notice": "..."}   for the next page, why something was not done
+    {"news": "..."}     for the next page, what was just done
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TypedDict
 
 from django.contrib.auth import SESSION_KEY
 
@@ -71,13 +72,29 @@ def given(session: Session, what: str) -> float:
 
 
 def leave_notice(session: Session, sentence: str) -> None:
-    """Keep a sentence for the next page, which a redirect would lose."""
+    """Keep for the next page why something was not done, which a redirect would lose."""
     keep(session, "notice", sentence)
 
 
-def take_notice(session: Session) -> str:
-    """Return the sentence that was left for this page, once."""
-    notice = str(ours(session).get("notice", ""))
-    if notice:
-        keep(session, "notice", None)
-    return notice
+def leave_news(session: Session, sentence: str) -> None:
+    """Keep for the next page what was just done."""
+    keep(session, "news", sentence)
+
+
+class Notices(TypedDict):
+    """What was left for a page; each may be empty."""
+
+    notice: str
+    news: str
+
+
+def take_notices(session: Session) -> Notices:
+    """Return what was left for this page, once."""
+    return Notices(notice=_take(session, "notice"), news=_take(session, "news"))
+
+
+def _take(session: Session, name: str) -> str:
+    sentence = str(ours(session).get(name, ""))
+    if sentence:
+        keep(session, name, None)
+    return sentence

@@ -28,7 +28,6 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_variables
 
 from . import notices
@@ -147,25 +146,19 @@ def grant(request: HttpRequest, user: AbstractBaseUser, factors: Sequence[str]) 
     replaced = TrustedBrowser.objects.filter(user_id=user.pk, pk__in=[e.browser for e in entries])
     gone = {key.hex for key in replaced.values_list("pk", flat=True)}
     replaced.delete()
-    browser = TrustedBrowser.objects.create(
+    browser, system = browser_of(request)
+    row = TrustedBrowser.objects.create(
         user_id=user.pk,
-        label=_label(request)[:64],
+        browser=browser,
+        system=system,
         secret_hash=_hash(secret),
         binding=_bindings(user, factors)[0],
         expires_at=Now() + timedelta(days=conf.TRUST_DAYS),
     )
-    _record("browser_trusted", request, browser)
+    _record("browser_trusted", request, row)
     notices.tell(request, user, "browser_trusted")
     others = [entry for entry in entries if entry.browser not in gone]
-    return _written(Entry(browser.pk.hex, secret), others)
-
-
-def _label(request: HttpRequest) -> str:
-    """Return what its owner will know the browser by: what it claims to be, in words of ours."""
-    browser, system = browser_of(request)
-    if browser and system:
-        return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system}
-    return browser or system or gettext("Unknown browser")
+    return _written(Entry(row.pk.hex, secret), others)
 
 
 @sensitive_variables()

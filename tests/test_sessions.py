@@ -11,6 +11,8 @@ from django.contrib.auth import SESSION_KEY
 
 from django_otp_channels import sessions
 
+NOTHING = {"notice": "", "news": ""}
+
 
 @pytest.fixture
 def session() -> dict[str, Any]:
@@ -55,14 +57,15 @@ def test_what_is_not_ours_to_read_is_read_as_nothing(session, kept):
     session[sessions.SESSION] = kept
 
     assert sessions.given(session, "password") == math.inf
-    assert sessions.take_notice(session) == ""
+    assert sessions.take_notices(session) == NOTHING
 
 
-def test_a_sentence_is_left_for_one_page(session):
-    sessions.leave_notice(session, "Hello.")
+def test_what_is_left_for_a_page_is_left_for_one(session):
+    sessions.leave_notice(session, "Too soon.")
+    sessions.leave_news(session, "Done.")
 
-    assert sessions.take_notice(session) == "Hello."
-    assert sessions.take_notice(session) == ""
+    assert sessions.take_notices(session) == {"notice": "Too soon.", "news": "Done."}
+    assert sessions.take_notices(session) == NOTHING
     assert 0 <= sessions.given(session, "password") < 10
 
 

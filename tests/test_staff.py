@@ -257,17 +257,21 @@ def test_looking_unlocks_nobody(sam, everything):
 # -- trusted browsers ------------------------------------------------------------------------
 
 
-def trusted(user: Any, label: str = "Firefox on Linux") -> TrustedBrowser:
-    later = Now() + timedelta(days=20)
+def trusted(user: Any, browser: str = "Firefox", system: str = "Linux") -> TrustedBrowser:
     return TrustedBrowser.objects.create(
-        user=user, label=label, secret_hash="0" * 64, binding="1" * 64, expires_at=later
+        user=user,
+        browser=browser,
+        system=system,
+        secret_hash="0" * 64,
+        binding="1" * 64,
+        expires_at=Now() + timedelta(days=20),
     )
 
 
 def test_trusted_browsers_are_shown_and_ended_together(alex, phone, heard):
     user, client = staff(VIEW, "delete_trustedbrowser", username="kim")
     trusted(alex)
-    trusted(alex, "Safari on iPhone")
+    trusted(alex, "Safari", "iPhone")
     other = trusted(phone.user.__class__.objects.create(username="other"))
     shown = client.get(page(alex)).text
     assert "Firefox on Linux" in shown

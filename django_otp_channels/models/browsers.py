@@ -8,6 +8,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .primary import PrimaryManager
@@ -29,7 +30,8 @@ class TrustedBrowser(models.Model):
         related_name="otp_trusted_browsers",
         verbose_name=_("user"),
     )
-    label = models.CharField(_("browser"), max_length=64)
+    browser = models.CharField(_("browser"), max_length=32, blank=True)
+    system = models.CharField(_("system"), max_length=32, blank=True)
     secret_hash = models.CharField(max_length=64, editable=False)
     previous_hash = models.CharField(max_length=64, blank=True, editable=False)
     salt = models.CharField(max_length=64, blank=True, editable=False)
@@ -53,3 +55,15 @@ class TrustedBrowser(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def label(self) -> str:
+        """What its owner knows it by: what it claims to be, in words of ours."""
+        return browser_in_words(self.browser, self.system) or gettext("Unknown browser")
+
+
+def browser_in_words(browser: str, system: str) -> str:
+    """Return "Firefox on Linux", or as much of it as is known, in the active language."""
+    if browser and system:
+        return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or system

@@ -217,6 +217,25 @@ class ChannelDevice(TimestampMixin, ThrottlingMixin, CooldownMixin, Device):
         return f"{mark}{phones.mask(self.address)}"
 
     @property
+    def ending(self) -> str:
+        """How the number ends: in words, since a screen reader reads each dot of a mask aloud."""
+        return gettext("ending in %(digits)s") % {"digits": phones.last_digits(self.address)}
+
+    @property
+    def address_in_words(self) -> str:
+        """The address for a sentence to a person: "the number ending in 23", "your app"."""
+        if self.kind != self.Kind.PHONE:
+            return gettext("your app")
+        digits = phones.last_digits(self.address)
+        return gettext("the number ending in %(digits)s") % {"digits": digits}
+
+    @property
+    def in_words(self) -> str:
+        """The device as its owner knows it: "My phone, ending in 23"."""
+        named: str = self.name or self.get_kind_display()
+        return f"{named}, {self.ending}" if self.kind == self.Kind.PHONE else named
+
+    @property
     def rank(self) -> tuple[float, int]:
         """Where it stands among its owner's devices: what was preferred last comes first."""
         return (-self.preferred_at.timestamp() if self.preferred_at else 0.0, self.pk)

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from django.apps import apps
-from django.utils.translation import gettext as _
 
 from ..channels import CHANNELS
 from ..models import Activity
+from ..models.browsers import browser_in_words
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def sentences(events: Iterable[Activity]) -> Sequence[Happening]:
             at=event.at,
             what=str(event.get_event_display()),
             how=_how(event),
-            where=_where(event.browser, event.system),
+            where=browser_in_words(event.browser, event.system),
         )
         for event in events
     ]
@@ -49,9 +49,3 @@ def _how(event: Activity) -> str:
         return event.device
     # Isolated (U+2068, U+2069), since a name in another script would turn the digits round.
     return f"{way}, \u2068{event.device}\u2069" if event.device else str(way)
-
-
-def _where(browser: str, system: str) -> str:
-    if browser and system:
-        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
-    return browser or system

@@ -12,7 +12,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import authenticators, enrolment, login
+from .. import authenticators, enrolment, login, sessions
 from ..exceptions import SendNotAllowed
 from ..forms import OtherTokenForm
 from ..messages import site_name
@@ -63,6 +63,8 @@ class ConfirmAuthenticatorView(AuthenticatorView):
             token = "".join(form.cleaned_data["token"].split())
             if authenticators.prove(app, token):
                 onwards = enrolment.finish_authenticator(request, self.user, app)
+                if onwards is None:
+                    sessions.leave_news(request.session, _("Your authenticator app is added."))
                 return HttpResponseRedirect(onwards or reverse("otp_channels:devices"))
             form.add_error(
                 "token", _("This code is not right. Wait for the app to show the next one.")
@@ -100,4 +102,5 @@ class RemoveAuthenticatorView(AuthenticatorView):
             enrolment.remove(request, app)
         except SendNotAllowed as refused:
             return self.show(device=app.name, app=True, refused=str(refused))
+        sessions.leave_news(request.session, _("%(device)s is removed.") % {"device": app.name})
         return redirect("otp_channels:devices")

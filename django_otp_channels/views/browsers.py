@@ -8,8 +8,9 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
-from .. import stepup, trust
+from .. import sessions, stepup, trust
 from ..clients import client_of
 from .owner import OwnerView
 
@@ -31,6 +32,7 @@ class RevokeView(_RevokingView):
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
         if not trust.revoke(request, self.user, pk):
             raise Http404
+        sessions.leave_news(request.session, _("That browser is asked for a code again."))
         return redirect("otp_channels:devices")
 
 
@@ -39,4 +41,5 @@ class RevokeAllView(_RevokingView):
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         trust.end_all(self.user, client=client_of(request))
+        sessions.leave_news(request.session, _("All browsers are asked for a code again."))
         return redirect("otp_channels:devices")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
 from .. import authenticators, enrolment, history, login, sessions
 from ..exceptions import SendNotAllowed
@@ -31,6 +33,7 @@ class DevicesView(OwnerView):
         recovery = RecoveryDevice.objects.filter(user_id=self.user.pk).first()
         return self.show(
             wide=True,
+            time_zone=timezone.get_current_timezone_name(),
             devices=devices,
             first=proven[0] if len(proven) > 1 else None,
             ways=ways_of(devices, None),
@@ -40,7 +43,7 @@ class DevicesView(OwnerView):
             recovery_left=recovery.left if recovery else None,
             may_make_codes=bool(proven) or any(not way.recovers for way in others),
             events=sentences(history.latest(self.user)),
-            notice=sessions.take_notice(request.session),
+            **sessions.take_notices(request.session),
             browsers=login.trusted_browsers(request, self.user),
         )
 
@@ -83,6 +86,7 @@ class RenameDeviceView(DeviceView):
             return self.show_device(form)
         self.device.name = form.cleaned_data["name"]
         self.device.save(update_fields=["name"])
+        sessions.leave_news(request.session, _("The name is saved."))
         return redirect("otp_channels:devices")
 
 
@@ -96,6 +100,7 @@ class PreferDeviceView(DeviceView):
         channel = request.POST.get("channel") or device.channel
         if device.confirmed and channel in (*device.channels, device.channel):
             device.prefer(channel)
+            sessions.leave_news(request.session, _("Your next codes go there first."))
         return redirect("otp_channels:devices")
 
 
@@ -109,12 +114,14 @@ class RemoveDeviceView(OwnerView):
         device = self.own_device(pk)
         must_enrol = login.must_enrol(self.user, request)
         last = not must_enrol and enrolment.is_last_factor(self.user, device)
-        return self.show(device=device, last=last)
+        return self.show(device=device.in_words, last=last)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         device = self.own_device(pk)
         try:
             enrolment.remove(request, device)
         except SendNotAllowed as refused:
-            return self.show(device=device, refused=str(refused))
+            return self.show(device=device.in_words, refused=str(refused))
+        gone = _("%(device)s is removed.") % {"device": device.in_words}
+        sessions.leave_news(request.session, gone)
         return redirect("otp_channels:devices")

@@ -64,6 +64,7 @@ REASONS: Mapping[str, str | Promise] = {
     Reason.NO_TEXTS: _("We could not send a text message to %(address)s: it takes no texts."),
 }
 LOST = frozenset({Status.FAILED, Status.UNDELIVERED})
+SOON = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ class Way:
 
     @property
     def where(self) -> str:
-        """The device in few words: the masked number of a phone, the name of an app."""
+        """The device in few words: how the number of a phone ends, the name of an app."""
         device = self.device
-        return device.masked_address if device.kind == device.Kind.PHONE else device.name
+        return device.ending if device.kind == device.Kind.PHONE else device.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,8 @@ class CodePage:
     other_ways: Sequence[OtherWay] = ()
     other: OtherWay | None = None
     lock: Lock | None = None
-    notice: str = ""
+    notice: str = ""  # why something was not done
+    news: str = ""  # what was just done
     has_devices: bool = False  # of this package, whether they can be reached or not
 
     @property
@@ -141,7 +143,7 @@ class CodePage:
         sentence = sentences.get(challenge.delivery_channel or "", sentences[""])
         if self.failed:
             sentence = REASONS.get(challenge.delivery_reason or "", sentence)
-        return str(sentence) % {"address": challenge.device.masked_address}
+        return str(sentence) % {"address": challenge.device.address_in_words}
 
     @cached_property
     def over(self) -> bool:
@@ -193,6 +195,26 @@ class CodePage:
             and self.challenge is not None
             and not (self.over or self.expired or self.locked)
         )
+
+    @property
+    def seconds_left(self) -> int:
+        return self.challenge.seconds_left if self.challenge else 0
+
+    @property
+    def expires_soon(self) -> bool:
+        """Whether the time that is left matters."""
+        return self.asks_for_code and self.seconds_left <= SOON
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether more may become known of the message."""
+        awaited = self.awaits_receipt and self.delivery in (Status.SENT, Status.UNKNOWN)
+        return awaited or self.delivery == Status.SENDING
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left here but to begin again."""
+        return not self.locked and (self.over or (self.expired and not self.may_send))
 
     @property
     def tries_left(self) -> int | None:

@@ -131,6 +131,10 @@ class ConfirmDeviceView(OwnerView):
             except SendNotAllowed as refused:
                 sessions.leave_notice(request.session, str(refused))
                 onwards = None
+            else:
+                if onwards is None:
+                    confirmed = _("%(device)s is confirmed.") % {"device": device.in_words}
+                    sessions.leave_news(request.session, confirmed)
             return HttpResponseRedirect(onwards or reverse("otp_channels:devices"))
         if form.is_valid():
             form.add_error("token", _("This code is not right or no longer valid."))
@@ -149,7 +153,7 @@ class ConfirmDeviceView(OwnerView):
             challenge=challenge,
             ways=ways_of([device], challenge),
             lock=challenge.lock if challenge else None,
-            notice=sessions.take_notice(self.request.session),
+            **sessions.take_notices(self.request.session),
         )
         return self.show(form=form, device=device, page=page)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -39,12 +40,20 @@ class ReauthView(PrivateView):
 
     @sensitive_variables()
     def post(self, request: HttpRequest) -> HttpResponseBase:
+        user: Any = request.user
+        if not user.has_usable_password():
+            return self.sign_out()
         form = PasswordForm(request.POST)
         if form.is_valid():
             if stepup.enter_password(request, form.cleaned_data["password"]):
                 return HttpResponseRedirect(stepup.ask_for_code(request, self.step))
             form.add_error("password", _("This password is not right."))
         return self.show(form)
+
+    def sign_out(self) -> HttpResponseBase:
+        """Have who has no password here sign in anew, in their own way, and come back."""
+        logout(self.request)
+        return redirect_to_login(self.step.next, login.login_page())
 
     def show(self, form: PasswordForm) -> HttpResponseBase:
         user: Any = self.request.user

@@ -55,7 +55,7 @@ class LoginView(PrivateView, DjangoLoginView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
             site_title=site_name(self.request.get_host()),
-            notice=sessions.take_notice(self.request.session),
+            **sessions.take_notices(self.request.session),
             **kwargs,
         )
 
@@ -152,7 +152,7 @@ class CodeStepView(PrivateView):
             other_ways=login.other_ways(self.user),
             has_devices=bool(devices),
             lock=self._lock(devices),
-            notice=sessions.take_notice(self.request.session),
+            **sessions.take_notices(self.request.session),
             **extra,
         )
 
@@ -292,7 +292,7 @@ class SendView(CodeStepView):
                 logger.warning("%s could not send (%s).", other.persistent_id, type(error).__name__)
                 sessions.leave_notice(request.session, _("A code cannot be sent right now."))
             else:
-                sessions.leave_notice(request.session, _("A code is on its way."))
+                sessions.leave_news(request.session, _("A code is on its way."))
         else:
             sessions.leave_notice(request.session, _("A code was sent a moment ago."))
         query = urlencode({"device": other.persistent_id})

@@ -89,9 +89,7 @@ def test_a26_a_a_stolen_cookie_works_until_its_owner_ends_it(trusted, thief, ale
 
 @pytest.mark.guard("django_otp_channels.trust._successor_of")
 def test_a26_a_two_browsers_with_one_secret_end_all_of_them(trusted, thief, alex, caplog):
-    TrustedBrowser.objects.create(
-        user=alex, label="Another", binding="x", expires_at=Now() + timedelta(days=9)
-    )
+    TrustedBrowser.objects.create(user=alex, binding="x", expires_at=Now() + timedelta(days=9))
     thief.enter_password(alex)
     assert thief.is_in
     pass_time(seconds=61)

@@ -1,7 +1,9 @@
 // What a script adds to the code page: the countdown, the state of the message, the way that a code
-// takes next if it does not arrive, the code filled in by the phone. All else works without it.
+// takes next if it does not arrive, the end of the code's time, the code filled in by the phone. All
+// else works without it.
 
 const BACK_OFF = [1, 2, 3, 5, 8, 10]; // seconds between two questions about the message
+const LEAVING = [60, 30, 10]; // seconds before its end at which the page says so: not each of them
 
 const page = document.querySelector("[data-otp]");
 const field = document.querySelector('[autocomplete="one-time-code"]');
@@ -66,15 +68,35 @@ async function ask(url) {
       cache: "no-store",
       redirect: "error",
     });
-    return answer.ok ? await answer.json() : { state: "none" };
+    return answer.ok ? await answer.json() : {};
   } catch {
     return null; // no network just now
   }
 }
 
-// Not reload(), which would repeat a POST. Nobody loses what they have typed.
+// Not reload(), which would repeat a POST. Nobody loses what they have typed, or sent.
 function showAnew() {
-  if (!field?.value) location.replace(location.pathname + location.search);
+  if (!field?.value && !sending.signal.aborted) location.replace(location.pathname + location.search);
+}
+
+// -- the end of the code's time -----------------------------------------------------------------
+
+async function expire(line) {
+  const end = Date.now() + Number(line.dataset.otpLeft) * 1000;
+  const until = async (left) => {
+    // In short steps, since no timer runs while a phone is asleep.
+    for (let wait; (wait = end - left * 1000 - Date.now()) > 0; ) await pause(Math.min(wait / 1000, 5));
+  };
+  for (const left of LEAVING) {
+    if (end - Date.now() < left * 1000) continue;
+    await until(left);
+    line.textContent = line.dataset.otpLeaving.replace("{time}", inWords(left));
+  }
+  await until(0);
+  await visible();
+  line.textContent = line.dataset.otpGone;
+  await pause(1); // the clock of the database decides
+  showAnew();
 }
 
 async function follow() {
@@ -84,16 +106,17 @@ async function follow() {
   const open = ["sending"];
   if ("otpAwaitsReceipt" in page.dataset || form) open.push("sent", "unknown");
   let delivery = page.dataset.otp;
-  if (!open.includes(delivery)) return; // the page says already what came of it
+  if (!sentence || !open.includes(delivery)) return; // the page says already what came of it
   for (let turn = 0; open.includes(delivery); turn += 1) {
     await pause(BACK_OFF[Math.min(turn, BACK_OFF.length - 1)]);
     await visible();
     if (sending.signal.aborted) return;
     const status = await ask(page.dataset.otpStatus);
     if (!status) continue;
-    if (status.state !== "open") return;
+    if (!status.state) return; // asking again would help no more
+    if (status.state !== "open") return showAnew(); // it was entered in another tab, or is over
     delivery = status.delivery;
-    if (sentence && status.sentence && sentence.textContent !== status.sentence) {
+    if (status.sentence && sentence.textContent !== status.sentence) {
       sentence.textContent = status.sentence;
     }
     // Who is typing has got the code.
@@ -145,6 +168,7 @@ if (field?.getAttribute("aria-invalid") === "true") field.select();
 
 if (page) {
   for (const ways of page.querySelectorAll("[data-otp-ways]")) countDown(ways);
+  for (const line of page.querySelectorAll("[data-otp-left]")) expire(line);
   follow();
   if (field?.form && "OTPCredential" in window) fillIn();
 }
