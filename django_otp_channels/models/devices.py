@@ -231,9 +231,9 @@ class ChannelDevice(TimestampMixin, ThrottlingMixin, CooldownMixin, Device):
 
     @property
     def in_words(self) -> str:
-        """The device as its owner knows it: "My phone, ending in 23"."""
+        """The device as its owner knows it: "My phone ending in 23"."""
         named: str = self.name or self.get_kind_display()
-        return f"{named}, {self.ending}" if self.kind == self.Kind.PHONE else named
+        return f"{named} {self.ending}" if self.kind == self.Kind.PHONE else named
 
     @property
     def rank(self) -> tuple[float, int]:

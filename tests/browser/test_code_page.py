@@ -22,10 +22,10 @@ new PerformanceObserver((seen) => {
 """
 # What the server says of a text message from its start to its end, in the words of the page.
 COURSE = {
-    "sending": "We are sending a text message with a code to •••• 23 …",
-    "sent": "We sent a text message with a code to •••• 23.",
-    "unknown": "A text message with a code may be on its way to •••• 23.",
-    "delivered": "A text message with a code has arrived at •••• 23.",
+    "sending": "We are sending a text message with a code to the number ending in 23 …",
+    "sent": "We sent a text message with a code to the number ending in 23.",
+    "unknown": "A text message with a code may be on its way to the number ending in 23.",
+    "delivered": "A text message with a code has arrived at the number ending in 23.",
 }
 
 
@@ -80,7 +80,9 @@ def test_a_page_that_tells_a_failure_is_drawn_at_once(
     alex.page.add_init_script(WATCH)
     alex.switch("Text messages get lost")
     alex.give_password()
-    expect(alex.page.get_by_text("Our text message did not reach •••• 23.")).to_be_visible()
+    expect(
+        alex.page.get_by_text("Our text message did not reach the number ending in 23.")
+    ).to_be_visible()
     assert shifted(alex.page) == 0
 
 
@@ -148,17 +150,17 @@ def test_the_code_page_is_heard_in_order(own_site: str, visit: Callable[..., Vis
     hear(  # empty
         alex.page,
         r'heading "Enter your code" \[level=1\]',
-        "We sent a text message with a code to •••• 23.",
+        "We sent a text message with a code to the number ending in 23.",
         field,
         'checkbox "Do not ask on this browser for 30 days"',
         'button "Sign in"',
         r'heading "No code yet\?" \[level=2\]',
         "timer: You can ask again in",
-        r'button "Send the code again •••• 23" \[disabled\]',
-        r'button "Call me •••• 23" \[disabled\]',
+        r'button "Send the code again ending in 23" \[disabled\]',
+        r'button "Call me ending in 23" \[disabled\]',
         r'heading "Other ways" \[level=2\]',
         'link "Printed codes"',
-        'button "Not you\\? Start over"',
+        'button "Start over"',
     )
     alex.enter("000000")
     hear(alex.page, field, "This code is not right or no longer valid.", 'button "Sign in"')
@@ -172,18 +174,20 @@ def test_the_arrival_of_a_code_is_heard(site: str, visit: Callable[..., Visitor]
     alex.page.route(STATUS, lambda route: route.fulfill(json=delivered))
     alex.give_password()
     expect(alex.page.locator(SENTENCE)).to_have_text(COURSE["delivered"])
-    hear(alex.page, "Enter your code", "has arrived at •••• 23.", 'textbox "Code"')
+    hear(alex.page, "Enter your code", "has arrived at the number ending in 23.", 'textbox "Code"')
 
 
 def test_failures_and_ends_are_heard_first(own_site: str, visit: Callable[..., Visitor]) -> None:
     alex = visit(own_site)
     alex.switch("Text messages get lost")
     alex.give_password()
-    expect(alex.page.get_by_text("Our text message did not reach •••• 23.")).to_be_visible()
+    expect(
+        alex.page.get_by_text("Our text message did not reach the number ending in 23.")
+    ).to_be_visible()
     hear(  # undelivered: the next way comes before the field
         alex.page,
         r'heading "Confirm that it is you" \[level=1\]',
-        "Our text message did not reach •••• 23.",
+        "Our text message did not reach the number ending in 23.",
         r'heading "Get a code" \[level=2\]',
         'button "Call me instead',
         r'heading "Have a code already\?" \[level=2\]',
@@ -203,7 +207,7 @@ def test_failures_and_ends_are_heard_first(own_site: str, visit: Callable[..., V
         r'heading "Confirm that it is you" \[level=1\]',
         "alert: Too many wrong codes. You can try again in 15 minutes.",
         'link "Printed codes"',
-        'button "Not you\\? Start over"',
+        'button "Start over"',
     )
     assert "textbox" not in alex.page.get_by_role("main").aria_snapshot()
 
@@ -226,7 +230,7 @@ def test_an_expired_code_is_heard(
         r'heading "Confirm that it is you" \[level=1\]',
         "alert: This code has expired. Send a new one.",
         r'heading "Get a code" \[level=2\]',
-        'button "Send a new code •••• 23"',
+        'button "Send a new code ending in 23"',
         'button "Call me',
         'link "Printed codes"',
     )

@@ -46,7 +46,11 @@ def answer_with(page: Page, *deliveries: str) -> list[dict[str, Any]]:
     def answer(route: Route) -> None:
         delivery = deliveries[min(len(said), len(deliveries) - 1)]
         said.append(
-            {"state": "open", "delivery": delivery, "sentence": f"It is {delivery} to •••• 23."}
+            {
+                "state": "open",
+                "delivery": delivery,
+                "sentence": f"It is {delivery} to the number ending in 23.",
+            }
         )
         route.fulfill(json=said[-1])
 
@@ -81,7 +85,7 @@ def test_the_sentence_follows_the_message_and_nothing_moves(
     sentence = alex.page.locator(SENTENCE)
     expect(sentence).to_contain_text("We are sending a text")
     before = alex.field.bounding_box()
-    expect(sentence).to_have_text("It is sent to •••• 23.")
+    expect(sentence).to_have_text("It is sent to the number ending in 23.")
     assert alex.field.bounding_box() == before
     assert [answer["delivery"] for answer in said] == ["sending", "sent"]
 
@@ -103,7 +107,7 @@ def test_a_failure_takes_nothing_away_that_was_typed(
     answer_with(alex.page, "failed")
     shown = pretend_that_it_is_sending(alex.page)
     alex.field.fill("12")
-    expect(alex.page.locator(SENTENCE)).to_have_text("It is failed to •••• 23.")
+    expect(alex.page.locator(SENTENCE)).to_have_text("It is failed to the number ending in 23.")
     expect(alex.field).to_have_value("12")
     assert shown == ["GET"]
 
@@ -130,7 +134,7 @@ def test_without_a_receipt_the_page_asks_for_the_fallback_itself(
     alex.give_password()
     expect(alex.page.get_by_text("You can ask for the code again now.")).to_be_visible()
     wait_for_fallback(alex.page)
-    expect(alex.page.get_by_text("We are calling •••• 23")).to_be_visible()
+    expect(alex.page.get_by_text("We are calling the number ending in 23")).to_be_visible()
     alex.enter(alex.answer_call())
     alex.expect_to_be_in()
 
@@ -166,7 +170,7 @@ def test_a_hidden_tab_asks_nothing(site: str, visit: Callable[..., Visitor]) -> 
     alex.page.evaluate(
         "window.shownAgain = true; document.dispatchEvent(new Event('visibilitychange'))"
     )
-    expect(alex.page.locator(SENTENCE)).to_have_text("It is sent to •••• 23.")
+    expect(alex.page.locator(SENTENCE)).to_have_text("It is sent to the number ending in 23.")
 
 
 def test_the_phone_fills_in_the_code_and_the_person_sends_it(
@@ -201,3 +205,72 @@ def test_no_question_is_open_when_the_code_is_sent(
     alex.enter(code)
     alex.expect_to_be_in()
     assert happened == ["asked", "given up", "code sent"]
+
+
+# -- the end of the code's time ----------------------------------------------------------------
+
+LEFT = "[data-otp-left]"
+LIFE = 300  # seconds
+
+
+@pytest.fixture
+def waiting(
+    site_like: Callable[..., str],
+    tmp_path_factory: pytest.TempPathFactory,
+    visit: Callable[..., Visitor],
+) -> Visitor:
+    """Somebody at the code page, whose clock the test turns; ``/expire/`` ends all codes."""
+    alex = visit(
+        site_like(
+            DJANGO_SETTINGS_MODULE="tests.browser.settings_languages",
+            PSEUDO_LOCALE=str(tmp_path_factory.mktemp("none")),
+        )
+    )
+    alex.page.clock.install()
+    alex.give_password()
+    expect(alex.page.locator(LEFT)).to_have_text("")
+    return alex
+
+
+def test_the_end_of_the_codes_time_is_said_before_it_comes_and_nothing_moves(
+    waiting: Visitor,
+) -> None:
+    below = waiting.page.get_by_role("heading", name="No code yet?")
+    line, place = waiting.page.locator(LEFT), below.bounding_box()
+    for seconds, left in ((LIFE - 60, "1 minute"), (30, "30 seconds"), (20, "10 seconds")):
+        waiting.page.clock.run_for(seconds * 1000)
+        expect(line).to_have_text(f"This code expires in {left}.")
+        assert below.bounding_box() == place
+    expect(line).to_have_attribute("aria-live", "polite")
+
+
+def test_an_open_page_says_by_itself_that_its_code_has_expired(waiting: Visitor) -> None:
+    answer_with(waiting.page, "sent")
+    waiting.page.request.get("/expire/")
+
+    waiting.page.clock.run_for((LIFE + 5) * 1000)
+
+    expect(waiting.page.get_by_role("alert")).to_have_text("This code has expired. Send a new one.")
+    expect(waiting.page.get_by_role("button", name="Send a new code")).to_be_enabled()
+
+
+def test_what_is_typed_stays_when_the_code_expires(waiting: Visitor) -> None:
+    waiting.field.fill("123")
+    waiting.page.request.get("/expire/")
+
+    waiting.page.clock.run_for((LIFE + 5) * 1000)
+
+    expect(waiting.page.locator(LEFT)).to_have_text("This code has expired.")
+    expect(waiting.field).to_have_value("123")
+
+
+def test_an_expired_page_stays_as_it_is(waiting: Visitor) -> None:
+    """Its message may still be under way: it must not be loaded again and again."""
+    waiting.page.request.get("/expire/")
+    pretend_that_it_is_sending(waiting.page)
+    asked = answer_with(waiting.page, "sending")
+
+    waiting.page.clock.run_for(60_000)
+
+    expect(waiting.page.get_by_role("alert")).to_contain_text("has expired")
+    assert asked == []
