@@ -24,7 +24,7 @@ IN = {
 # No other walk comes to these pages.
 ONLY_HERE = {"code-expired", "reauth", "remind", "security-page-empty", "unavailable"}
 # What people and sites have named themselves, and what is the same in every language.
-NAMES = r"Example Bank app|Example Bank|Printed codes|Phone|alex|kim|Chrome|Linux"
+NAMES = r"Example Bank app|Example Bank|Printed codes|Phone|alex|kim|Chrome|Linux|UTC"
 TEXTS = """() => {
   const card = document.querySelector(".otp-card");
   const walker = document.createTreeWalker(card, NodeFilter.SHOW_TEXT);

@@ -84,7 +84,9 @@ def test_an_app_is_a_factor_once_it_has_shown_a_code(started, alex):
     assert answer.headers["Location"] == DEVICES
     app.refresh_from_db()
     assert app.confirmed is True
-    assert app.name in started.client.get(DEVICES).text
+    page = started.client.get(DEVICES)
+    assert app.name in page.text
+    assert page.context["news"] == "Your authenticator app is added."
     fresh = Journey(Client(), started.outbox, PASSWORD)
     fresh.enter_password(alex)
     app.last_t = -1

@@ -170,6 +170,16 @@ def test_an_expired_code_is_refused_and_a_new_one_can_be_asked_for(parked):
     assert parked.is_in
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(200, False), (250, True)])
+def test_the_time_that_is_left_is_told_once_it_matters(parked, seconds, said):
+    age(seconds)
+
+    page = parked.client.get(VERIFY)
+
+    assert page.context["page"].seconds_left == pytest.approx(300 - seconds, abs=3)
+    assert ("This code expires in" in page.text.split("data-otp-gone")[1]) is said
+
+
 def test_a_code_is_good_for_its_whole_life(parked):
     age(295)
 
@@ -207,6 +217,8 @@ def test_ten_wrong_codes_over_several_logins_lock_the_channels_for_a_while(parke
     assert len(parked.outbox) == sent
     page = parked.client.get(VERIFY)
     assert page.context["page"].locked
+    assert "ask the support of this site" in page.text
+    assert "somebody knows your password" in page.text
     assert parked.is_nobody
     assert Lockout.objects.get().failures == 10
     assert 14 * 60 < Lockout.lock_of(alex.pk).seconds_left <= 15 * 60
@@ -240,6 +252,9 @@ def test_a_locked_account_gets_in_by_another_factor(parked, alex):
     Lockout.objects.create(user=alex, failures=10, locked_until=Now() + timedelta(minutes=15))
     recovery = StaticDevice.objects.create(user=alex, name="Recovery codes")
     recovery.token_set.create(token="abcd2345")
+    page = parked.client.get(VERIFY).text
+    assert "Meanwhile you can confirm in another way." in page
+    assert "ask the support" not in page
 
     parked.enter_code("abcd2345", device=recovery.persistent_id)
 

@@ -189,7 +189,7 @@ def test_a_person_adds_a_phone_and_its_session_is_verified(journey, alex):
     answer = journey.client.post(confirm_url(device), {"token": journey.code})
 
     assert answer.headers["Location"] == DEVICES
-    assert "•••• 23" in journey.client.get(DEVICES).text
+    assert "Phone ending in 23 is confirmed." in journey.client.get(DEVICES).text
     assert journey.whoami()["verified"] is True
 
 
@@ -343,6 +343,7 @@ def test_a_device_is_removed_and_its_session_with_it(journey, alex, phone):
     assert answer.headers["Location"] == DEVICES
     assert ChannelDevice.objects.count() == 1
     assert journey.is_nobody
+    assert "Phone ending in 23 is removed." in journey.client.get(VERIFY).text
 
 
 def test_the_last_device_goes_where_nobody_must_have_one(journey, alex, phone):

@@ -562,7 +562,7 @@ class Scene:
         device = ChannelDevice.objects.latest("pk")
         sentence = REASON_SENTENCES.get(fault.reason)
         sentence = sentence or SENTENCES[self.line.channel, fault.ending.status]
-        sentence = sentence.format(device.masked_address)
+        sentence = sentence.format(device.address_in_words)
         page = journey.client.get(VERIFY)
         status = journey.client.get(STATUS).json()
         assert page.context["page"].sentence == sentence

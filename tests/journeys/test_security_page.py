@@ -135,7 +135,9 @@ def test_the_country_of_the_browsers_language_is_offered_first(owner, said, chos
 def test_a_device_is_renamed(owner, phone):
     owner.client.post(url_of(phone, "rename"), {"name": "My <b>mobile</b>"})
 
-    assert "My &lt;b&gt;mobile&lt;/b&gt;" in owner.client.get(DEVICES).text
+    page = owner.client.get(DEVICES)
+    assert "My &lt;b&gt;mobile&lt;/b&gt;" in page.text
+    assert page.context["news"] == "The name is saved."
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 65, "a\x00b"])
@@ -153,7 +155,10 @@ def test_the_one_that_is_preferred_is_asked_first(owner, alex, phone):
 
     owner.client.post(url_of(office, "prefer"), {"channel": "voice"})
 
-    assert owner.client.get(DEVICES).context["first"] == office
+    page = owner.client.get(DEVICES)
+    assert page.context["first"] == office
+    assert page.context["news"] == "Your next codes go there first."
+    assert owner.client.get(DEVICES).context["news"] == ""  # told once
     fresh = Journey(Client(), owner.outbox, PASSWORD)
     fresh.enter_password(alex)
     assert (owner.outbox[-1].to, owner.outbox[-1].channel) == (NEW, "voice")

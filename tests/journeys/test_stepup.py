@@ -176,6 +176,11 @@ def test_who_has_neither_is_asked_to_sign_in_again(journey, alex):
     assert "sign out and sign in again" in journey.client.get(REAUTH).text
     assert "password" not in journey.client.get(REAUTH).text
 
+    signed_out = journey.client.post(REAUTH)
+
+    assert signed_out.headers["Location"] == f"/login/?next={ADD_PHONE}"
+    assert journey.is_nobody
+
 
 def test_an_authenticator_app_proves_it_as_well(asked, alex):
     app = TOTPDevice.objects.create(user=alex, name="App", confirmed=True)

@@ -273,7 +273,9 @@ def test_all_are_ended_at_once(owner, alex):
 
     assert answer["Location"] == DEVICES
     assert not TrustedBrowser.objects.exists()
-    assert "Trusted browsers" not in owner.client.get(DEVICES).content.decode()
+    page = owner.client.get(DEVICES)
+    assert page.context["news"] == "All browsers are asked for a code again."
+    assert "Trusted browsers" not in page.text
     owner.client.post("/logout/")
     owner.enter_password(alex)
     assert owner.is_nobody
