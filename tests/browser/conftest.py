@@ -2,7 +2,9 @@
 
 The site runs in a process of its own, so no test here needs a database. pytest-playwright's own
 fixtures live as long as the session, and while Playwright's loop runs Django refuses to use the
-database: the browser here closes with the last test of this package.
+database: the browser here closes with the last test of this package. Until then the database is
+let be used beside the loop, for the one test thread that runs at all; it gets a connection of its
+own, so each test opens the browser before its database.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -34,6 +37,7 @@ PATIENCE = 30_000  # milliseconds, for a busy machine
 
 MANAGE = CHECKOUT / "example_project" / "manage.py"
 DATABASE = "example.sqlite3"
+UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
 
 
 @pytest.fixture(scope="package")
@@ -43,17 +47,20 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("OTP_CHANNELS_REQUIRE_BROWSER") == "1":
             pytest.fail("Chromium is missing.")
         pytest.skip("Chromium is missing.")
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as beside_the_loop:
+        beside_the_loop.setenv(UNSAFE, "1")
         expect.set_options(timeout=PATIENCE)
         browser = playwright.chromium.launch(executable_path=path)
         yield browser
         browser.close()
+        connections.close_all()
 
 
 @contextmanager
 def serve(folder: Path, **own: str) -> Iterator[str]:
     """Start ``manage.py demo`` with the database of ``folder``; yield its URL once it listens."""
     environment = {**os.environ, "EXAMPLE_DB": str(folder / DATABASE), **own}
+    environment.pop(UNSAFE, None)
     if "DJANGO_SETTINGS_MODULE" not in own:
         environment.pop("DJANGO_SETTINGS_MODULE", None)
     log = folder / "server.log"
@@ -119,18 +126,21 @@ def site_like(prepared: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
         yield lambda **environment: stack.enter_context(serve(tmp_path, **environment))
 
 
+def hear_complaints(page: Page, complaints: list[str]) -> None:
+    """Have what the page complains of in the browser's console added to ``complaints``."""
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"{page.url}: {message.text}")
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+
+
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Callable[..., Visitor]]:
     """Return a function that opens a fresh browser at a site. No page may complain."""
     complaints: list[str] = []
-
-    def listen(page: Page) -> None:
-        def note(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning"):
-                complaints.append(f"{page.url}: {message.text}")
-
-        page.on("console", note)
-        page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
 
     with ExitStack() as stack:
 
@@ -140,7 +150,7 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Visitor]]:
             )
             stack.callback(context.close)
             context.set_default_timeout(PATIENCE)
-            context.on("page", listen)
+            context.on("page", lambda page: hear_complaints(page, complaints))
             return Visitor(context)
 
         yield visit
