@@ -486,7 +486,7 @@ def _(stage: Stage) -> HttpResponse:
     return stage.look()
 
 
-@state("code page, asked again while signed in, over", "Too many wrong codes.")
+@state("code page, asked again while signed in, over", "Start over")
 def _(stage: Stage) -> HttpResponse:
     stage.step_up()
     return stage.mistype(5)
