@@ -767,7 +767,7 @@ def _(stage: Stage) -> HttpResponse:
 # -- the security page and what it leads to --------------------------------------------------------
 
 
-@state("security page, empty", "You have none yet.")
+@state("security page, empty", "Once you have added a phone or an app,")
 def _(stage: Stage) -> HttpResponse:
     stage.give_password()
     return stage.look(DEVICES)
