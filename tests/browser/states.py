@@ -21,6 +21,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from django_otp_channels.models import Activity, Challenge, ChannelDevice, Delivery, Lockout
+from django_otp_channels.views.page import LOST
 from django_otp_channels.views.verify import LoginView
 from tests.clock import let_pass
 from tests.factories import AppFactory, PhoneFactory
@@ -85,8 +86,10 @@ class Stage:
         return answer
 
     def hear(self, status: str, reason: str = "") -> None:
-        """Let it be known what became of the message."""
+        """Let it be known what became of the message. Nobody waits after one that was lost."""
         Delivery.objects.update(status=status, reason=reason)
+        if status in LOST:
+            Challenge.objects.update(next_send_at=Now())
 
     def expire(self) -> None:
         Challenge.objects.update(expires_at=Now() - timedelta(seconds=1))
