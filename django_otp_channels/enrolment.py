@@ -54,6 +54,12 @@ def start(
     return device
 
 
+def may_add_phone(user: AbstractBaseUser) -> bool:
+    """Say whether ``user`` may have one more phone (at most five, against floods of messages)."""
+    owned = ChannelDevice.objects.filter(user_id=user.pk, kind=ChannelDevice.Kind.PHONE)
+    return owned.filter(confirmed=True).count() < MAX_PHONES
+
+
 def prove(request: HttpRequest, device: ChannelDevice, channel: str = "") -> None:
     """Send a code that is to prove ``device``: the first one, or again, or another way.
 

@@ -39,6 +39,7 @@ class DevicesView(OwnerView):
             ways=ways_of(devices, None),
             authenticators=[way for way in others if way.persistent_id.startswith("otp_totp.")],
             other_ways=[way for way in others if not _has_section(way)],
+            may_add_phone=enrolment.may_add_phone(self.user),
             may_add_authenticator=authenticators.may_add(self.user),
             recovery_left=recovery.left if recovery else None,
             may_make_codes=bool(proven) or any(not way.recovers for way in others),

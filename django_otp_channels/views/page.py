@@ -213,8 +213,9 @@ class CodePage:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left here but to begin again."""
-        return not self.locked and (self.over or (self.expired and not self.may_send))
+        """Whether the best that is left is to begin again."""
+        spent = not self.may_send and (self.expired or (self.failed and bool(self.ways)))
+        return not self.locked and (self.over or spent)
 
     @property
     def tries_left(self) -> int | None:
@@ -231,6 +232,11 @@ class CodePage:
     @property
     def seconds_to_send(self) -> int:
         return self.challenge.seconds_to_send if self.challenge else 0
+
+    @property
+    def minutes_to_send(self) -> int:
+        """The whole minutes of :attr:`seconds_to_send`, rounded up."""
+        return -(-self.seconds_to_send // 60)
 
     @property
     def minutes_locked(self) -> int:
@@ -251,14 +257,23 @@ class CodePage:
 
     @property
     def helpless(self) -> bool:
-        """Whether no channel of ours can reach this person now."""
-        return not self.ways and not self.challenge and not self.locked
+        """Whether no channel of ours can reach this person now, and no code is on its way."""
+        return not (self.ways or self.locked) and (self.challenge is None or self.failed)
 
 
 def ways_of(devices: Sequence[ChannelDevice], challenge: Challenge | None) -> list[Way]:
-    """Return the buttons for these devices: the way used last first, then its device's others."""
+    """Return the buttons for these devices: the way used last first, then its device's others.
+
+    Not the way used last where the provider has said that the address takes no such message.
+    """
     used = (challenge.device_id, challenge.delivery_channel) if challenge else (None, None)
-    pairs = [(device, channel) for device in devices for channel in device.channels]
+    closed = challenge is not None and challenge.delivery_reason in REASONS
+    pairs = [
+        (device, channel)
+        for device in devices
+        for channel in device.channels
+        if not (closed and (device.pk, channel) == used)
+    ]
     ways = [
         Way(
             device,

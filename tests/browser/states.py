@@ -144,18 +144,38 @@ def state(name: str, says: str) -> Callable[[Way], Way]:
 
 MESSAGES = {
     "a text under way": ("sms", "sending", "", "We are sending a text message"),
-    "a text sent": ("sms", "sent", "", "We sent a text message with a code to •••• 23."),
-    "a text that has arrived": ("sms", "delivered", "", "has arrived at •••• 23"),
-    "a text that was lost": ("sms", "undelivered", "", "did not reach •••• 23"),
+    "a text sent": (
+        "sms",
+        "sent",
+        "",
+        "We sent a text message with a code to the number ending in 23.",
+    ),
+    "a text that has arrived": ("sms", "delivered", "", "has arrived at the number ending in 23"),
+    "a text that was lost": ("sms", "undelivered", "", "did not reach the number ending in 23"),
     "a text that failed": ("sms", "failed", "", "We could not send a text message"),
-    "a text that may be on its way": ("sms", "unknown", "", "may be on its way to •••• 23"),
+    "a text that may be on its way": (
+        "sms",
+        "unknown",
+        "",
+        "may be on its way to the number ending in 23",
+    ),
     "a text to who has opted out": ("sms", "failed", "opted-out", "has opted out of them"),
     "a text to who takes none": ("sms", "undelivered", "no-texts", "it takes no texts"),
-    "a call under way": ("voice", "sent", "", "We are calling •••• 23 and will read out"),
-    "a call answered": ("voice", "answered", "", "We have read out a code on •••• 23"),
+    "a call under way": (
+        "voice",
+        "sent",
+        "",
+        "We are calling the number ending in 23 and will read out",
+    ),
+    "a call answered": (
+        "voice",
+        "answered",
+        "",
+        "We have read out a code on the number ending in 23",
+    ),
     "a call that nobody heard": ("voice", "undelivered", "", "Nobody has heard our call"),
-    "a call that failed": ("voice", "failed", "", "We could not call •••• 23"),
-    "a call that may be": ("voice", "unknown", "", "We may be calling •••• 23"),
+    "a call that failed": ("voice", "failed", "", "We could not call the number ending in 23"),
+    "a call that may be": ("voice", "unknown", "", "We may be calling the number ending in 23"),
     "a notification sent": ("push", "sent", "", "We sent a notification with a code"),
     "a notification that failed": ("push", "failed", "", "We could not reach your app"),
 }
@@ -489,7 +509,7 @@ def _(stage: Stage) -> HttpResponse:
     return stage.look()
 
 
-@state("code page, asked again while signed in, over", "Start over")
+@state("code page, asked again while signed in, over", "Please go back and begin again.")
 def _(stage: Stage) -> HttpResponse:
     stage.step_up()
     return stage.mistype(5)
@@ -599,19 +619,21 @@ def _unproven(stage: Stage) -> str:
     return f"/account/devices/{device.pk}/confirm/"
 
 
-@state("confirm a phone, nothing sent", "is not confirmed yet, and no code is on its way.")
+@state("confirm a phone, nothing sent", "not confirmed yet, and no code is on its way.")
 def _(stage: Stage) -> HttpResponse:
     return stage.look(_unproven(stage))
 
 
-@state("confirm a phone, nothing can be sent", "is not confirmed yet, and no code is on its way.")
+@state("confirm a phone, nothing can be sent", "not confirmed yet, and no code can be sent there.")
 def _(stage: Stage) -> HttpResponse:
     url = _unproven(stage)
     stage.settings.OTP_CHANNELS_COUNTRIES = ["DE"]
     return stage.look(url)
 
 
-@state("confirm a phone, a text sent", "We sent a text message with a code to •••• 88.")
+@state(
+    "confirm a phone, a text sent", "We sent a text message with a code to the number ending in 88."
+)
 def _(stage: Stage) -> HttpResponse:
     stage.sign_in()
     return stage.look(stage.enrol())
@@ -624,7 +646,10 @@ def _(stage: Stage) -> HttpResponse:
     return stage.look(stage.enrol())
 
 
-@state("confirm a phone, a text that failed", "We could not send a text message to •••• 88.")
+@state(
+    "confirm a phone, a text that failed",
+    "We could not send a text message to the number ending in 88.",
+)
 def _(stage: Stage) -> HttpResponse:
     stage.sign_in()
     url = stage.enrol()
@@ -805,6 +830,14 @@ def _(stage: Stage) -> HttpResponse:
     return stage.look(DEVICES)
 
 
+@state("security page, as many phones as one may have", "You cannot add more phones.")
+def _(stage: Stage) -> HttpResponse:
+    for last in range(4):
+        stage.owns(address=f"+1202555019{last}")
+    stage.sign_in()
+    return stage.look(DEVICES)
+
+
 @state("security page, recovery codes used up", "All of them are used up.")
 def _(stage: Stage) -> HttpResponse:
     stage.sign_in()
@@ -880,7 +913,7 @@ def _(stage: Stage) -> HttpResponse:
     return stage.look(f"/account/authenticators/{app.pk}/remove/")
 
 
-@state("change a number", "Your codes go on to •••• 23 until")
+@state("change a number", "Your codes go on to the number ending in 23 until")
 def _(stage: Stage) -> HttpResponse:
     return stage.look(_page_of(stage.sign_in(), "change/"))
 

@@ -450,6 +450,29 @@ def test_somebody_who_cannot_be_reached_stays_outside_and_is_told_whom_to_ask(
     assert journey.is_nobody
 
 
+def test_whose_only_number_is_gone_is_told_whom_to_ask(parked, phone):
+    Delivery.objects.update(status="failed", reason="gone")
+    ChannelDevice.objects.update(disabled_reason="gone")
+
+    page = parked.client.get(VERIFY)
+
+    assert page.context["page"].helpless
+    assert "Please ask the support of this site." in page.text
+
+
+@pytest.mark.parametrize("reason", ["opted-out", "no-texts"])
+def test_a_number_that_takes_no_texts_is_offered_a_call_alone(parked, phone, reason):
+    Delivery.objects.update(status="failed", reason=reason)
+    age(31)
+
+    page = parked.client.get(VERIFY)
+    assert [str(way.label) for way in page.context["page"].offered] == ["Call me instead"]
+    parked.ask(device=str(phone.pk), channel="sms")
+
+    assert "not available" in parked.client.get(VERIFY).context["page"].notice
+    assert len(parked.outbox) == 1
+
+
 # -- the way out, and the end of a parked login --------------------------------------------------
 
 
