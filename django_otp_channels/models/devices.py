@@ -47,6 +47,11 @@ class ChannelDeviceManager(PrimaryDeviceManager["ChannelDevice"]):
         return sorted(rows, key=attrgetter("rank"))
 
 
+def ending_in(digits: str) -> str:
+    """Return what tells a phone from another by the last digits of its number."""
+    return gettext("ending in %(digits)s") % {"digits": digits}
+
+
 @cache
 def _for_login() -> models.QuerySet[ChannelDevice]:
     # Built once and only ever chained from, and ordered by the caller: Django takes longer to build
@@ -219,7 +224,7 @@ class ChannelDevice(TimestampMixin, ThrottlingMixin, CooldownMixin, Device):
     @property
     def ending(self) -> str:
         """How the number ends: in words, since a screen reader reads each dot of a mask aloud."""
-        return gettext("ending in %(digits)s") % {"digits": phones.last_digits(self.address)}
+        return ending_in(phones.last_digits(self.address))
 
     @property
     def address_in_words(self) -> str:

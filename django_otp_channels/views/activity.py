@@ -12,6 +12,7 @@ from django.apps import apps
 from ..channels import CHANNELS
 from ..models import Activity
 from ..models.browsers import browser_in_words
+from ..models.devices import LEFT_TO_RIGHT, ending_in
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,15 @@ def _how(event: Activity) -> str:
         except (LookupError, ValueError):  # of a plugin that is gone
             way = ""
     else:
-        return event.device
-    # Isolated (U+2068, U+2069), since a name in another script would turn the digits round.
-    return f"{way}, \u2068{event.device}\u2069" if event.device else str(way)
+        way = ""
+    return ", ".join(filter(None, [str(way), _device(event.device)]))
+
+
+def _device(label: str) -> str:
+    """Return a device's label with words for the dots of its mask.
+
+    Isolated (U+2068, U+2069), since a name in another script would turn the digits round.
+    """
+    name, dots, digits = label.replace(LEFT_TO_RIGHT, "").partition(" •••• ")
+    in_words = f"{name} {ending_in(digits)}" if dots else label
+    return f"\u2068{in_words}\u2069" if label else ""

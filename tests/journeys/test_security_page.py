@@ -46,7 +46,14 @@ def test_one_page_shows_all_that_one_signs_in_with(owner, alex):
 
     page = text_of(owner.client.get(DEVICES).text)
 
-    for words in ("•••• 23", "Office", "Text message", "Phone call", "My app", "Recovery codes"):
+    for words in (
+        "ending in 23",
+        "Office",
+        "Text message",
+        "Phone call",
+        "My app",
+        "Recovery codes",
+    ):
         assert words in page
     assert "555" not in page
 
@@ -68,8 +75,14 @@ def test_what_happened_lately_is_told_in_a_sentence(journey, alex, phone):
 
     page = text_of(journey.client.get(DEVICES).text)
 
-    assert "Signed in · text message, \u2068Phone •••• 23\u2069" in page
+    assert "Signed in text message, \u2068Phone ending in 23\u2069" in page
     assert "Firefox on Linux" in page
+
+
+def test_a_device_is_named_in_words_whatever_language_it_was_noted_in(owner, alex):
+    Activity.objects.create(user=alex, event="device_changed", device="Telefon \u200e•••• 88")
+
+    assert "\u2068Telefon ending in 88\u2069" in owner.client.get(DEVICES).text
 
 
 def test_what_happened_is_the_latest_ten_events_of_this_account(owner, alex, phone):
@@ -468,4 +481,4 @@ def test_a_new_person_is_led_from_the_password_to_the_page_that_they_wanted(
 
     assert answer.headers["Location"] == "/private/?page=2"
     assert journey.is_in
-    assert "Signed in · phone call" in text_of(journey.client.get(DEVICES).text)
+    assert "Signed in phone call" in text_of(journey.client.get(DEVICES).text)
