@@ -26,6 +26,7 @@ from .models import Activity, Challenge, ChannelDevice, Lockout, RecoveryDevice
 from .models.challenges import too_soon
 from .models.commits import record, reserved
 from .models.recovery import make_codes
+from .others import has_other_factor, other_ways, remove_recovery
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -206,8 +207,7 @@ def is_last_factor(user: AbstractBaseUser, device: Device) -> bool:
     others = ChannelDevice.objects.filter(user_id=user.pk, confirmed=True).exclude(
         pk=device.pk if isinstance(device, ChannelDevice) else None
     )
-    ways = (way for way in login.other_ways(user) if not way.recovers)
-    strangers = any(way.persistent_id != device.persistent_id for way in ways)
+    strangers = has_other_factor(user, but=device.persistent_id)
     return device.confirmed and not others.exists() and not strangers
 
 
@@ -232,7 +232,7 @@ def remove(request: HttpRequest, device: Device) -> None:
                 raise SendNotAllowed(
                     _("This is your only way to sign in. Add another one before you remove it.")
                 )
-            login.remove_recovery(user)
+            remove_recovery(user)
         kept = copy(row)
         row.delete()
         return kept
@@ -261,7 +261,7 @@ def _confirm(user: AbstractBaseUser, device: ChannelDevice, *, first: bool) -> C
     if row is None:
         raise SendNotAllowed(_("This way is not available. Please choose another."))
     proven = list(owned.filter(confirmed=True).exclude(pk=device.pk))
-    if first and (proven or login.other_ways(user)):
+    if first and (proven or other_ways(user)):
         raise SendNotAllowed(_("This sign-in has ended. Please start over."))
     old = owned.filter(pk=row.replaces_id).first()
     phones_left = [each for each in proven if each.kind == row.kind and each != old]

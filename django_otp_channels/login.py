@@ -17,7 +17,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from django.apps import apps
 from django.conf import global_settings, settings
 from django.contrib.auth import (
     BACKEND_SESSION_KEY,
@@ -30,8 +29,6 @@ from django.contrib.auth import (
 from django.contrib.auth import login as django_login
 from django.contrib.auth.models import AnonymousUser
 from django.db import router
-from django.db.models import CharField, DateTimeField, F, Value
-from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 from django.middleware.csrf import rotate_token
 from django.shortcuts import resolve_url
@@ -41,9 +38,9 @@ from django.utils.crypto import constant_time_compare
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
-from django_otp import DEVICE_ID_SESSION_KEY, device_classes
+from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp import login as otp_login
-from django_otp.models import Device, TimestampMixin
+from django_otp.models import Device
 
 from . import audit, choice, history, trust
 from .clients import client_of
@@ -53,6 +50,7 @@ from .messages import Purpose
 from .models import Activity, Challenge, ChannelDevice, TrustedBrowser
 from .models.budgets import OverBudget
 from .models.commits import after
+from .others import OtherWay, other_ways
 from .sessions import CLOCK_SKEW, SESSION, Session, given, keep, leave_notice, note_given, ours
 
 if TYPE_CHECKING:
@@ -61,7 +59,6 @@ if TYPE_CHECKING:
 # How long "this login needs no code" is believed before it is asked again, in seconds.
 FREE_AGE = 300
 _MAX_NEXT = 2000
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(kw_only=True)
@@ -177,77 +174,6 @@ def own_devices(user: AbstractBaseUser, request: HttpRequest) -> Sequence[Channe
     if user.pk not in read:
         read[user.pk] = ChannelDevice.objects.for_login(user.pk)
     return read[user.pk]
-
-
-@dataclass(frozen=True)
-class OtherWay:
-    """A confirmed device of another kind than ours: an authenticator app, recovery codes, …"""
-
-    persistent_id: str
-    name: str
-    used_at: datetime | None = None
-
-    @property
-    def model(self) -> type[Device]:
-        return apps.get_model(self.persistent_id.split("/")[0])
-
-    @property
-    def pk(self) -> str:
-        return self.persistent_id.split("/")[1]
-
-    @property
-    def recovers(self) -> bool:
-        """Whether it is for the day on which everything else is gone."""
-        return self.persistent_id.startswith(("otp_static.", "otp_channels."))
-
-    @property
-    def has_digits(self) -> bool:
-        """Whether its codes are digits only; recovery codes have letters."""
-        return not self.recovers
-
-    @property
-    def sends(self) -> bool:
-        """Whether it has to be asked for its code first (an e-mail device, say)."""
-        return not hasattr(self.model.generate_challenge, "stub")
-
-    @property
-    def is_typed(self) -> bool:
-        """Whether it has a code that can be typed; a passkey has none."""
-        return self.model.verify_token is not Device.verify_token
-
-
-def other_ways(user: AbstractBaseUser) -> Sequence[OtherWay]:
-    """Return the user's confirmed devices of other kinds than ours, in one statement.
-
-    What was used last comes first, and recovery codes last: each of them works only once.
-    """
-    tables = [
-        model.objects.devices_for_user(user, confirmed=True)
-        .order_by()
-        .annotate(
-            way=Concat(
-                Value(f"{model.model_label()}/"), Cast("pk", CharField()), output_field=CharField()
-            ),
-            used=F("last_used_at")
-            if issubclass(model, TimestampMixin)
-            else Cast(Value(None), DateTimeField(null=True)),
-        )
-        .values_list("way", "name", "used")
-        for model in device_classes()
-        if not issubclass(model, ChannelDevice)
-    ]
-    if not tables:
-        return []
-    first, *rest = tables
-    ways = [OtherWay(*row) for row in (first.union(*rest, all=True) if rest else first)]
-    return sorted(ways, key=lambda way: (way.recovers, -(way.used_at or _NEVER).timestamp()))
-
-
-def remove_recovery(user: AbstractBaseUser) -> None:
-    """Remove what was to replace a factor, of somebody who has none any more."""
-    for way in other_ways(user):
-        if way.recovers:
-            way.model._default_manager.filter(pk=way.pk).delete()
 
 
 # -- trusted browsers ------------------------------------------------------------------------

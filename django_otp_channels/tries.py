@@ -14,9 +14,9 @@ from django_otp.models import Device
 
 from . import audit, notices
 from .clients import client_of
-from .login import OtherWay
 from .models import Challenge
 from .models.challenges import Verdict
+from .others import OtherWay
 
 
 @sensitive_variables()

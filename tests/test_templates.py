@@ -22,9 +22,9 @@ import django_otp_channels
 from django_otp_channels.backends import memory
 from django_otp_channels.enrolment import is_last_factor
 from django_otp_channels.exceptions import DeliveryUnavailable
-from django_otp_channels.login import OtherWay
 from django_otp_channels.messages import Message, Receipt
 from django_otp_channels.models import Challenge, ChannelDevice
+from django_otp_channels.others import OtherWay
 from django_otp_channels.testing import login_verified
 from django_otp_channels.views.page import CodePage
 from tests.factories import PhoneFactory

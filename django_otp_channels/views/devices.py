@@ -14,6 +14,7 @@ from ..exceptions import SendNotAllowed
 from ..forms import NameForm
 from ..models import ChannelDevice, RecoveryDevice
 from ..models.challenges import last_verified
+from ..others import OtherWay, has_other_factor, other_ways
 from .activity import sentences
 from .owner import OwnerView
 from .page import ways_of
@@ -29,7 +30,7 @@ class DevicesView(OwnerView):
         devices = list(owned.annotate(last_verified=last_verified()))
         devices.sort(key=lambda device: (not device.confirmed, device.rank))
         proven = [device for device in devices if device.confirmed]
-        others = login.other_ways(self.user)
+        others = other_ways(self.user)
         recovery = RecoveryDevice.objects.filter(user_id=self.user.pk).first()
         return self.show(
             wide=True,
@@ -42,14 +43,14 @@ class DevicesView(OwnerView):
             may_add_phone=enrolment.may_add_phone(self.user),
             may_add_authenticator=authenticators.may_add(self.user),
             recovery_left=recovery.left if recovery else None,
-            may_make_codes=bool(proven) or any(not way.recovers for way in others),
+            may_make_codes=bool(proven) or has_other_factor(self.user),
             events=sentences(history.latest(self.user)),
             **sessions.take_notices(request.session),
             browsers=login.trusted_browsers(request, self.user),
         )
 
 
-def _has_section(way: login.OtherWay) -> bool:
+def _has_section(way: OtherWay) -> bool:
     return way.persistent_id.startswith(("otp_totp.", "otp_channels."))
 
 

@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from ..channels import CHANNELS, backends
 from ..conf import conf
 from ..exceptions import Reason, SendNotAllowed
-from ..login import OtherWay
 from ..messages import Status
 from ..models import Challenge, ChannelDevice
 from ..models.lockouts import Lock
+from ..others import OtherWay
 
 # What became of the latest message, per channel; "" is the sentence of any other channel.
 SENTENCES: Mapping[str, Mapping[str, str | Promise]] = {

@@ -9,10 +9,11 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import enrolment, login
+from .. import enrolment
 from ..messages import site_name
 from ..models import ChannelDevice, RecoveryDevice
 from ..models.recovery import COUNT
+from ..others import has_other_factor
 from .owner import OwnerView
 
 _CODE = re.compile(r"[0-9a-z]{4}(-[0-9a-z]{4}){3}", re.ASCII)
@@ -36,7 +37,7 @@ class RecoveryCodesView(OwnerView):
 
     def _has_factor(self) -> bool:
         proven = ChannelDevice.objects.filter(user_id=self.user.pk, confirmed=True)
-        return proven.exists() or any(not way.recovers for way in login.other_ways(self.user))
+        return proven.exists() or has_other_factor(self.user)
 
 
 class RecoveryFileView(OwnerView):

@@ -29,6 +29,7 @@ from ..forms import OtherTokenForm, TokenForm
 from ..messages import Purpose, site_name
 from ..models import Challenge, ChannelDevice
 from ..models.lockouts import Lock
+from ..others import OtherWay, other_ways
 from .base import PrivateView
 from .page import CodePage, find_way, ways_of
 
@@ -149,7 +150,7 @@ class CodeStepView(PrivateView):
         return CodePage(
             challenge=challenge,
             ways=ways_of(devices, challenge),
-            other_ways=login.other_ways(self.user),
+            other_ways=other_ways(self.user),
             has_devices=bool(devices),
             lock=self._lock(devices),
             **sessions.take_notices(self.request.session),
@@ -209,7 +210,7 @@ class VerifyView(CodeStepView):
                 return self.go_on(device, may_trust=not other.recovers)
         return self.wrong(form, other)
 
-    def wrong(self, form: forms.Form, other: login.OtherWay | None = None) -> HttpResponseBase:
+    def wrong(self, form: forms.Form, other: OtherWay | None = None) -> HttpResponseBase:
         """Say that the code was not right: one sentence, whatever the reason."""
         if form.is_valid():
             form.add_error("token", _("This code is not right or no longer valid."))
@@ -217,7 +218,7 @@ class VerifyView(CodeStepView):
         tries.tell(self.request, self.challenge)
         return self.show(form, other)
 
-    def show(self, form: forms.Form, other: login.OtherWay | None = None) -> HttpResponseBase:
+    def show(self, form: forms.Form, other: OtherWay | None = None) -> HttpResponseBase:
         context = {
             "form": form,
             "page": self.page(other=other),
@@ -233,10 +234,10 @@ class VerifyView(CodeStepView):
         at_login = isinstance(self.step, login.ParkedLogin)
         return conf.TRUST_DAYS if at_login and trust.may_trust(self.user, self.request) else 0
 
-    def _other_way(self, persistent_id: str) -> login.OtherWay | None:
+    def _other_way(self, persistent_id: str) -> OtherWay | None:
         if not persistent_id:
             return None
-        ways = login.other_ways(self.user)
+        ways = other_ways(self.user)
         return next((way for way in ways if way.persistent_id == persistent_id), None)
 
     def _is_ours(self, named: str) -> bool:
@@ -267,7 +268,7 @@ class SendView(CodeStepView):
         if enrolling and not login.has_factor(self.user, request):
             return self._send_proof(request, self.user)
         named = request.POST.get("device", "")
-        for other in login.other_ways(self.user) if "/" in named else ():
+        for other in other_ways(self.user) if "/" in named else ():
             if other.persistent_id == named and other.sends:
                 return self._send_other(request, other)
         try:
@@ -282,7 +283,7 @@ class SendView(CodeStepView):
             sessions.leave_notice(request.session, str(refused))
         return redirect("otp_channels:verify")
 
-    def _send_other(self, request: HttpRequest, other: login.OtherWay) -> HttpResponseBase:
+    def _send_other(self, request: HttpRequest, other: OtherWay) -> HttpResponseBase:
         """Let a device of another django-otp plugin send its code, in its own way."""
         device = Device.from_persistent_id(other.persistent_id)
         if device is not None and device.generate_is_allowed()[0]:
