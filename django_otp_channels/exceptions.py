@@ -5,6 +5,7 @@
     OTPChannelsError
     ├── InvalidNumber            a phone number that cannot be used, with the reason
     ├── SendNotAllowed           nothing was sent, and why
+    ├── TooManyTries             nothing was compared, since too much has been tried
     ├── DeliveryError            a provider did not take the message
     │   ├── DeliveryRefused      this address will never work: stop
     │   ├── DeliveryUnavailable  certainly not sent: the next provider may try
@@ -67,6 +68,12 @@ class SendNotAllowed(OTPChannelsError):
     ) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+
+
+class TooManyTries(OTPChannelsError):
+    """Somebody who is logged in has entered too many passwords. None is compared any more."""
+
+    sentence = _("Too many tries. Please sign out, and sign in again.")
 
 
 class DeliveryError(OTPChannelsError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY, authenticate
@@ -23,8 +24,10 @@ from django_otp.models import Device
 from . import audit, login, sessions
 from .clients import client_of
 from .conf import conf
+from .exceptions import TooManyTries
 from .messages import Purpose
-from .models import Challenge
+from .models import Budget, Challenge
+from .models.commits import committed
 
 
 @dataclass(kw_only=True)
@@ -101,9 +104,11 @@ def enter_password(request: HttpRequest, password: str) -> bool:
     """Say whether ``password`` is that of whoever is logged in.
 
     It goes through Django's ``authenticate()``, so that what guards the site's login form against
-    guessing guards this one too.
+    guessing guards this one too. Raises ``TooManyTries`` beyond five in ten minutes.
     """
     user: Any = request.user
+    if not committed(Budget, partial(Budget.charge_password, user.pk)):
+        raise TooManyTries
     found = authenticate(
         request, **{user.USERNAME_FIELD: user.get_username(), "password": password}
     )

@@ -56,6 +56,9 @@ DEFAULT_LIMITS: Mapping[str, Mapping[int, int]] = {
     "notice.country": {86400: 300},
     "notice.site": {3600: 100, 86400: 300},
 }
+# Passwords that are compared where somebody who is logged in is asked for theirs again, right ones
+# too: whoever has a stolen session must not guess on in it.
+PASSWORDS: Mapping[int, int] = {600: 5, 3600: 15, 86400: 50}
 _ORDER = ("number", "user", "client", "prefix", "country", "site")
 # Percent of the site's and a country's money at whose use staff are told (DEF-17).
 MARKS = (50, 80)
@@ -351,6 +354,12 @@ class Budget(models.Model):
         if hard and conf.LIMITS_ENFORCED:
             raise OverBudget(hard[0])
         return Charged(full, passed)
+
+    @classmethod
+    def charge_password(cls, user_id: Any) -> bool:
+        """Charge one comparison of the user's password; say whether there was one left."""
+        charge = Charge("password.user", str(user_id), TEXT, PASSWORDS)
+        return cls._charge(charge) is not None
 
     @classmethod
     def _charge(cls, charge: Charge) -> Sequence[Mark] | None:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from .. import login, stepup
+from ..exceptions import TooManyTries
 from ..forms import PasswordForm
 from ..messages import site_name
 from .base import PrivateView
@@ -45,9 +46,14 @@ class ReauthView(PrivateView):
             return self.sign_out()
         form = PasswordForm(request.POST)
         if form.is_valid():
-            if stepup.enter_password(request, form.cleaned_data["password"]):
-                return HttpResponseRedirect(stepup.ask_for_code(request, self.step))
-            form.add_error("password", _("This password is not right."))
+            try:
+                right = stepup.enter_password(request, form.cleaned_data["password"])
+            except TooManyTries as refused:
+                form.add_error("password", str(refused))
+            else:
+                if right:
+                    return HttpResponseRedirect(stepup.ask_for_code(request, self.step))
+                form.add_error("password", _("This password is not right."))
         return self.show(form)
 
     def sign_out(self) -> HttpResponseBase:
