@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -55,10 +56,10 @@ def start(
     return device
 
 
-def may_add_phone(user: AbstractBaseUser) -> bool:
-    """Say whether ``user`` may have one more phone (at most five, against floods of messages)."""
-    owned = ChannelDevice.objects.filter(user_id=user.pk, kind=ChannelDevice.Kind.PHONE)
-    return owned.filter(confirmed=True).count() < MAX_PHONES
+def has_room(devices: Iterable[ChannelDevice]) -> bool:
+    """Say whether who owns ``devices`` may have one more phone (of at most five, DEF-23)."""
+    phones = [row for row in devices if row.confirmed and row.kind == row.Kind.PHONE]
+    return len(phones) < MAX_PHONES
 
 
 def prove(request: HttpRequest, device: ChannelDevice, channel: str = "") -> None:
@@ -143,11 +144,11 @@ def finish(request: HttpRequest, challenge: Challenge) -> str | None:
     client = client_of(request)
     device.record("device_added", client=client, reason="proven")
     if old is None:
-        history.note(request, challenge.user, Activity.Event.DEVICE_ADDED, device=str(device))
+        history.note(request, challenge.user, Activity.Event.DEVICE_ADDED, device=device)
         notices.tell(request, challenge.user, "device_added", device=device)
     else:
         old.record("device_removed", client=client, reason="replaced")
-        history.note(request, challenge.user, Activity.Event.DEVICE_CHANGED, device=str(device))
+        history.note(request, challenge.user, Activity.Event.DEVICE_CHANGED, device=device)
         notices.tell(request, challenge.user, "device_changed", device=device, also=[old])
     trust.end_all(challenge.user, reason="changed", client=client)
     return _go_on(request, challenge.user, challenge.delivery_channel or "", device)
@@ -175,7 +176,7 @@ def finish_authenticator(
 ) -> str | None:
     """Go on after an authenticator app has shown its first code, as :func:`finish` does."""
     record(ChannelDevice, "device_added", **_facts(request, user, device), reason="proven")
-    history.note(request, user, Activity.Event.DEVICE_ADDED, device=device.name)
+    history.note(request, user, Activity.Event.DEVICE_ADDED, device=device)
     notices.tell(request, user, "app_added", device=device)
     trust.end_all(user, reason="changed", client=client_of(request))
     return _go_on(request, user, "", device)
@@ -242,7 +243,7 @@ def remove(request: HttpRequest, device: Device) -> None:
         device = removed
         record(ChannelDevice, "device_removed", **_facts(request, user, device))
         if device.confirmed:
-            history.note(request, user, Activity.Event.DEVICE_REMOVED, device=str(device))
+            history.note(request, user, Activity.Event.DEVICE_REMOVED, device=device)
             told = "device_removed" if isinstance(device, ChannelDevice) else "app_removed"
             notices.tell(request, user, told, device=device)
         trust.end_all(user, reason="changed", client=client_of(request))
@@ -264,8 +265,8 @@ def _confirm(user: AbstractBaseUser, device: ChannelDevice, *, first: bool) -> C
     if first and (proven or other_ways(user)):
         raise SendNotAllowed(_("This sign-in has ended. Please start over."))
     old = owned.filter(pk=row.replaces_id).first()
-    phones_left = [each for each in proven if each.kind == row.kind and each != old]
-    if not row.confirmed and row.kind == row.Kind.PHONE and len(phones_left) >= MAX_PHONES:
+    others = [each for each in proven if each != old]
+    if not row.confirmed and row.kind == row.Kind.PHONE and not has_room(others):
         raise SendNotAllowed(_too_many())
     device.confirm()
     if old is None:
@@ -278,6 +279,7 @@ def _confirm(user: AbstractBaseUser, device: ChannelDevice, *, first: bool) -> C
         name=old.name, preferred_at=since, replaces=None
     )
     old.delete()
+    device.name = kept.name
     return kept
 
 
@@ -298,8 +300,8 @@ def _note_unproven(
         anew = {"created_at": Now(), "channel": channel, "replaces": replaces}
         if devices.filter(pk=same.pk).update(**anew):
             return same
-    proven, waiting = devices.filter(confirmed=True), devices.filter(confirmed=False)
-    if proven.count() - (replaces is not None) >= MAX_PHONES:
+    waiting = devices.filter(confirmed=False)
+    if not has_room(each for each in devices if each != replaces):
         raise SendNotAllowed(_too_many())
     # Mistyped numbers must not shut anybody out of a correct one: the latest few are kept, and the
     # one whose code is under way.

@@ -14,18 +14,21 @@ from .models import Activity, ChannelDevice
 SHOWN = 10
 
 
-def note(request: HttpRequest, user: Any, event: str, *, way: str = "", device: str = "") -> None:
+def note(
+    request: HttpRequest, user: Any, event: str, *, way: str = "", device: Device | None = None
+) -> None:
     """Note ``event``, one of ``Activity.Event``, as done by the browser of ``request``.
 
-    ``device`` is its label, without a full address; ``way`` is how a code came, see
-    :func:`note_login`.
+    ``way`` is how a code came, see :func:`note_login`.
     """
+    name = device.name or str(device._meta.verbose_name) if device else ""
     browser, system = browser_of(request)
     Activity.objects.create(
         user_id=user.pk,
         event=event,
         way=way,
-        device=device[: Activity._meta.get_field("device").max_length],
+        device=name[: Activity._meta.get_field("device").max_length],
+        digits=device.digits if isinstance(device, ChannelDevice) else "",
         browser=browser,
         system=system,
     )
@@ -38,7 +41,7 @@ def note_login(request: HttpRequest, user: Any, channel: str, device: Device) ->
     """
     ours = isinstance(device, ChannelDevice)
     way = channel if ours else device.model_label()
-    note(request, user, Activity.Event.SIGNED_IN, way=way, device=str(device) if ours else "")
+    note(request, user, Activity.Event.SIGNED_IN, way=way, device=device if ours else None)
 
 
 def latest(user: Any) -> Sequence[Activity]:

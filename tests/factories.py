@@ -52,7 +52,8 @@ class TrustedBrowserFactory(DjangoModelFactory):
         model = TrustedBrowser
 
     user = factory.SubFactory(UserFactory)
-    label = "Firefox on Linux"
+    browser = "Firefox"
+    system = "Linux"
     secret_hash = "0" * 64
     binding = "0" * 64
     expires_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=30))

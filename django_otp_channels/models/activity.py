@@ -29,6 +29,7 @@ class Activity(models.Model):
     # A channel's name, or django-otp's label of the kind of device that the code was from.
     way = models.CharField(_("way"), max_length=64, blank=True)
     device = models.CharField(_("device"), max_length=64, blank=True)
+    digits = models.CharField(max_length=2, blank=True)  # the last ones of a phone's number
     browser = models.CharField(_("browser"), max_length=32, blank=True)
     system = models.CharField(_("system"), max_length=32, blank=True)
     at = models.DateTimeField(_("at"), db_default=Now())

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -73,6 +73,8 @@ class Verdict(enum.StrEnum):
 # What is closed to a message on purpose, by the site or by whoever wrote STOP, is not called by
 # itself either. The person may still ask for it.
 CLOSED = frozenset({Reason.FENCED, Reason.OPTED_OUT})
+# Reasons for which no other message over this channel would arrive either.
+UNREACHABLE = frozenset({Reason.GONE, Reason.OPTED_OUT, Reason.NO_TEXTS})
 
 # A device that staff have switched off opens nothing, whatever is under way to it.
 STAFF = "staff"
@@ -639,6 +641,19 @@ class Challenge(models.Model):
     def seconds_to_send(self) -> int:
         """Whole seconds until another message may go out, rounded up."""
         return max(0, math.ceil((self.next_send_at - self.db_now).total_seconds()))
+
+    @cached_property
+    def closed_channels(self) -> frozenset[str]:
+        """The channels of which a provider has said that this address takes no such message.
+
+        Costs a statement where more than one message was sent.
+        """
+        latest = self.delivery_channel if self.delivery_reason in UNREACHABLE else None
+        known = {latest} if latest else set()
+        if self.sends > 1:
+            refused = self.deliveries.filter(reason__in=UNREACHABLE)
+            known.update(refused.values_list("channel", flat=True))
+        return frozenset(known)
 
     @property
     def tries_left(self) -> int:

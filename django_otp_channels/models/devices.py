@@ -47,9 +47,9 @@ class ChannelDeviceManager(PrimaryDeviceManager["ChannelDevice"]):
         return sorted(rows, key=attrgetter("rank"))
 
 
-def ending_in(digits: str) -> str:
-    """Return what tells a phone from another by the last digits of its number."""
-    return gettext("ending in %(digits)s") % {"digits": digits}
+def phone_in_words(name: str, digits: str) -> str:
+    """Return what its owner knows a phone by: "My phone ending in 23"."""
+    return gettext("%(name)s ending in %(digits)s") % {"name": name, "digits": digits}
 
 
 @cache
@@ -222,23 +222,27 @@ class ChannelDevice(TimestampMixin, ThrottlingMixin, CooldownMixin, Device):
         return f"{mark}{phones.mask(self.address)}"
 
     @property
+    def digits(self) -> str:
+        """The last two digits of a phone's number, which a page may show."""
+        return phones.last_digits(self.address) if self.kind == self.Kind.PHONE else ""
+
+    @property
     def ending(self) -> str:
         """How the number ends: in words, since a screen reader reads each dot of a mask aloud."""
-        return ending_in(phones.last_digits(self.address))
+        return gettext("ending in %(digits)s") % {"digits": self.digits}
 
     @property
     def address_in_words(self) -> str:
         """The address for a sentence to a person: "the number ending in 23", "your app"."""
         if self.kind != self.Kind.PHONE:
             return gettext("your app")
-        digits = phones.last_digits(self.address)
-        return gettext("the number ending in %(digits)s") % {"digits": digits}
+        return gettext("the number ending in %(digits)s") % {"digits": self.digits}
 
     @property
     def in_words(self) -> str:
         """The device as its owner knows it: "My phone ending in 23"."""
-        named: str = self.name or self.get_kind_display()
-        return f"{named} {self.ending}" if self.kind == self.Kind.PHONE else named
+        named = self.name or str(self.get_kind_display())
+        return phone_in_words(named, self.digits) if self.digits else named
 
     @property
     def rank(self) -> tuple[float, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from django.apps import apps
 from ..channels import CHANNELS
 from ..models import Activity
 from ..models.browsers import browser_in_words
-from ..models.devices import LEFT_TO_RIGHT, ending_in
+from ..models.devices import phone_in_words
 
 
 @dataclass(frozen=True)
@@ -39,23 +40,12 @@ def sentences(events: Iterable[Activity]) -> Sequence[Happening]:
 
 
 def _how(event: Activity) -> str:
+    way: Any = ""
     if event.way in CHANNELS:
-        way: Any = CHANNELS[event.way].label
+        way = CHANNELS[event.way].label
     elif event.way:
-        try:
+        with suppress(LookupError, ValueError):  # of a plugin that is gone
             way = apps.get_model(event.way)._meta.verbose_name
-        except (LookupError, ValueError):  # of a plugin that is gone
-            way = ""
-    else:
-        way = ""
-    return ", ".join(filter(None, [str(way), _device(event.device)]))
-
-
-def _device(label: str) -> str:
-    """Return a device's label with words for the dots of its mask.
-
-    Isolated (U+2068, U+2069), since a name in another script would turn the digits round.
-    """
-    name, dots, digits = label.replace(LEFT_TO_RIGHT, "").partition(" •••• ")
-    in_words = f"{name} {ending_in(digits)}" if dots else label
-    return f"\u2068{in_words}\u2069" if label else ""
+    device = phone_in_words(event.device, event.digits) if event.digits else event.device
+    # Isolated (U+2068, U+2069), since a name in another script would turn the digits round.
+    return ", ".join(filter(None, [str(way), device and f"\u2068{device}\u2069"]))

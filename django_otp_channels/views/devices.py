@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from .. import authenticators, enrolment, history, login, sessions
+from .. import authenticators, choice, enrolment, history, login, sessions
 from ..exceptions import SendNotAllowed
 from ..forms import NameForm
 from ..models import ChannelDevice, RecoveryDevice
@@ -40,10 +40,10 @@ class DevicesView(OwnerView):
             ways=ways_of(devices, None),
             authenticators=[way for way in others if way.persistent_id.startswith("otp_totp.")],
             other_ways=[way for way in others if not _has_section(way)],
-            may_add_phone=enrolment.may_add_phone(self.user),
+            may_add_phone=enrolment.has_room(devices),
             may_add_authenticator=authenticators.may_add(self.user),
             recovery_left=recovery.left if recovery else None,
-            may_make_codes=bool(proven) or has_other_factor(self.user),
+            has_factor=bool(proven) or has_other_factor(self.user),
             events=sentences(history.latest(self.user)),
             **sessions.take_notices(request.session),
             browsers=login.trusted_browsers(request, self.user),
@@ -100,10 +100,14 @@ class PreferDeviceView(DeviceView):
     def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         device = self.device
         channel = request.POST.get("channel") or device.channel
+        response = redirect("otp_channels:devices")
         if device.confirmed and channel in (*device.channels, device.channel):
             device.prefer(channel)
-            sessions.leave_news(request.session, _("Your next codes go there first."))
-        return redirect("otp_channels:devices")
+            # What this browser remembers of the last login would come before it.
+            choice.remember(request, response, device.persistent_id, channel)
+            first = _("Your next codes go to %(device)s first.") % {"device": device.in_words}
+            sessions.leave_news(request.session, first)
+        return response
 
 
 class RemoveDeviceView(OwnerView):

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from ..channels import CHANNELS, backends
 from ..conf import conf
 from ..exceptions import Reason, SendNotAllowed
-from ..messages import Status
+from ..messages import Purpose, Status
 from ..models import Challenge, ChannelDevice
 from ..models.lockouts import Lock
 from ..others import OtherWay
@@ -102,6 +102,12 @@ class Way:
         device = self.device
         return device.ending if device.kind == device.Kind.PHONE else device.name
 
+    @property
+    def where_in_words(self) -> str:
+        """The same for a screen reader, which says it after the label."""
+        device = self.device
+        return device.address_in_words if device.kind == device.Kind.PHONE else device.name
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodePage:
@@ -114,6 +120,7 @@ class CodePage:
     lock: Lock | None = None
     notice: str = ""  # why something was not done
     news: str = ""  # what was just done
+    signed_in: bool = False  # who proves something again, and does not log in
     has_devices: bool = False  # of this package, whether they can be reached or not
 
     @property
@@ -197,6 +204,13 @@ class CodePage:
         )
 
     @property
+    def begin_again(self) -> str | Promise:
+        """What to do where nothing more can come of this code."""
+        if self.challenge is not None and self.challenge.purpose == Purpose.ENROL:
+            return _("Please enter the number again.")
+        return _("Please go back and begin again.") if self.signed_in else _("Please start over.")
+
+    @property
     def seconds_left(self) -> int:
         return self.challenge.seconds_left if self.challenge else 0
 
@@ -264,15 +278,15 @@ class CodePage:
 def ways_of(devices: Sequence[ChannelDevice], challenge: Challenge | None) -> list[Way]:
     """Return the buttons for these devices: the way used last first, then its device's others.
 
-    Not the way used last where the provider has said that the address takes no such message.
+    Not those of which a provider has said that the address takes no such message.
     """
     used = (challenge.device_id, challenge.delivery_channel) if challenge else (None, None)
-    closed = challenge is not None and challenge.delivery_reason in REASONS
+    closed = challenge.closed_channels if challenge else frozenset()
     pairs = [
         (device, channel)
         for device in devices
         for channel in device.channels
-        if not (closed and (device.pk, channel) == used)
+        if not (device.pk == used[0] and channel in closed)
     ]
     ways = [
         Way(
@@ -293,8 +307,16 @@ def find_way(
     """Return the way that a ``send`` asks for; without a wish, the one used last, else the first.
 
     ``device_id`` is a primary key or django-otp's persistent id. Raises ``SendNotAllowed`` for
-    anything that is not one of this person's ways.
+    anything that is not one of this person's ways; without a wish also where the way used last is
+    closed, since nobody has asked to be called instead.
     """
+    named = bool(device_id or channel)
+    if (
+        not named
+        and challenge is not None
+        and challenge.delivery_channel in challenge.closed_channels
+    ):
+        raise SendNotAllowed(_("This way is not available. Please choose another."))
     for way in ways_of(devices, challenge):
         ids = (str(way.device.pk), way.device.persistent_id)
         if (not device_id or device_id in ids) and (not channel or channel == way.channel):

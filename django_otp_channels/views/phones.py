@@ -133,7 +133,8 @@ class ConfirmDeviceView(OwnerView):
                 onwards = None
             else:
                 if onwards is None:
-                    confirmed = _("%(device)s is confirmed.") % {"device": device.in_words}
+                    proven: Any = challenge.device  # with the name that it has taken over
+                    confirmed = _("%(device)s is confirmed.") % {"device": proven.in_words}
                     sessions.leave_news(request.session, confirmed)
             return HttpResponseRedirect(onwards or reverse("otp_channels:devices"))
         if form.is_valid():
@@ -153,6 +154,7 @@ class ConfirmDeviceView(OwnerView):
             challenge=challenge,
             ways=ways_of([device], challenge),
             lock=challenge.lock if challenge else None,
+            signed_in=self.parked is None,
             **sessions.take_notices(self.request.session),
         )
         return self.show(form=form, device=device, page=page)

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import login, stepup
+from .. import login, sessions, stepup
 from ..exceptions import TooManyTries
 from ..forms import PasswordForm
 from ..messages import site_name
@@ -41,15 +41,17 @@ class ReauthView(PrivateView):
 
     @sensitive_variables()
     def post(self, request: HttpRequest) -> HttpResponseBase:
+        if not stepup.lacks_password(request):
+            return redirect("otp_channels:verify")
         user: Any = request.user
-        if not user.has_usable_password():
+        if "sign_out" in request.POST or not user.has_usable_password():
             return self.sign_out()
         form = PasswordForm(request.POST)
         if form.is_valid():
             try:
                 right = stepup.enter_password(request, form.cleaned_data["password"])
             except TooManyTries as refused:
-                form.add_error("password", str(refused))
+                return self.show(form, refused=str(refused))
             else:
                 if right:
                     return HttpResponseRedirect(stepup.ask_for_code(request, self.step))
@@ -57,16 +59,20 @@ class ReauthView(PrivateView):
         return self.show(form)
 
     def sign_out(self) -> HttpResponseBase:
-        """Have who has no password here sign in anew, in their own way, and come back."""
+        """Have somebody sign in anew, in their own way, and come back."""
+        stepup.drop(self.request)
         logout(self.request)
+        signed_out = _("You are signed out. Please sign in again.")
+        sessions.leave_news(self.request.session, signed_out)
         return redirect_to_login(self.step.next, login.login_page())
 
-    def show(self, form: PasswordForm) -> HttpResponseBase:
+    def show(self, form: PasswordForm, refused: str = "") -> HttpResponseBase:
         user: Any = self.request.user
         context = {
             "form": form,
             "username": user.get_username(),
             "has_password": user.has_usable_password(),
+            "refused": refused,
             "site_title": site_name(self.request.get_host()),
         }
         return render(self.request, self.template_name, context)

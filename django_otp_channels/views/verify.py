@@ -143,6 +143,8 @@ class CodeStepView(PrivateView):
 
     def page(self, **extra: Any) -> CodePage:
         challenge = self.challenge
+        # Where a passkey is asked for, that is on the sign-in page.
+        signed_in = isinstance(self.step, stepup.StepUp)
         if self.step.single and challenge is not None and challenge.device is not None:
             devices: Sequence[ChannelDevice] = [challenge.device]
         else:
@@ -150,7 +152,8 @@ class CodeStepView(PrivateView):
         return CodePage(
             challenge=challenge,
             ways=ways_of(devices, challenge),
-            other_ways=other_ways(self.user),
+            other_ways=[way for way in other_ways(self.user) if way.is_typed or not signed_in],
+            signed_in=signed_in,
             has_devices=bool(devices),
             lock=self._lock(devices),
             **sessions.take_notices(self.request.session),
@@ -334,7 +337,10 @@ class CookielessJson(JsonResponse):
 
 
 class StatusView(PrivateView):
-    """GET JSON for the code page to poll: what became of the message, and the waits."""
+    """GET JSON for the code page to poll: what became of the message, and the waits.
+
+    ``?device=`` is the unproven device whose page asks, where that is the one of a new phone.
+    """
 
     http_method_names = ["get", "head", "options"]  # noqa: RUF012
 
@@ -364,8 +370,12 @@ class StatusView(PrivateView):
         if parked is None:
             if not request.user.is_authenticated:
                 return None
+            if "device" in request.GET:
+                proof = enrolment.current(request)
+                named = proof is not None and str(proof.device_id) == request.GET["device"]
+                return proof if named else None
             step = stepup.step_in(request)
-            return Challenge.current(step.flow) if step else enrolment.current(request)
+            return Challenge.current(step.flow) if step else None
         challenge = Challenge.current(parked.flow)
         alive = challenge is not None and login.may_resume(parked, challenge.user)
         return challenge if alive else None

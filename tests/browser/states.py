@@ -211,7 +211,14 @@ def _(stage: Stage) -> HttpResponse:
     return stage.look()
 
 
-@state("code page, a wait of minutes", "You can ask again in")
+@state("code page, the code expires soon", "This code expires in 4")  # 40 seconds or more
+def _(stage: Stage) -> HttpResponse:
+    stage.park()
+    Challenge.objects.update(expires_at=Now() + timedelta(seconds=49))
+    return stage.look()
+
+
+@state("code page, a wait of minutes", "You can ask again in 2 minutes.")
 def _(stage: Stage) -> HttpResponse:
     stage.park()
     Challenge.objects.update(sends=3, next_send_at=Now() + timedelta(seconds=120))
@@ -276,7 +283,7 @@ def _(stage: Stage) -> HttpResponse:
     return stage.mistype(5)
 
 
-@state("code page, over, with other ways", "Other ways")
+@state("code page, over, with other ways", "Too many wrong codes. Please start over.")
 def _(stage: Stage) -> HttpResponse:
     TOTPDevice.objects.create(user=stage.alex, name="Authenticator")
     stage.park()
@@ -290,7 +297,7 @@ def _(stage: Stage) -> HttpResponse:
     return stage.mistype()
 
 
-@state("code page, locked, with other ways", "You can try again in 15 minutes.")
+@state("code page, locked, with other ways", "Meanwhile you can confirm in another way.")
 def _(stage: Stage) -> HttpResponse:
     Lockout.objects.create(user=stage.alex, failures=9)
     TOTPDevice.objects.create(user=stage.alex, name="Authenticator")
@@ -496,9 +503,26 @@ def _(stage: Stage) -> HttpResponse:
     return stage.look(url)
 
 
-@state("code page, asked again while signed in", "We sent a text message")
+@state("code page, asked again while signed in", "Continue")
 def _(stage: Stage) -> HttpResponse:
     stage.step_up()
+    return stage.look()
+
+
+@state("code page, asked again while signed in, locked", "change your password now.")
+def _(stage: Stage) -> HttpResponse:
+    stage.sign_in()
+    stage.journey.let_proof_age()
+    Lockout.objects.update_or_create(user=stage.alex, defaults={"failures": 9})
+    stage.look(ADD_PHONE)
+    stage.journey.confirm_password()
+    return stage.mistype()
+
+
+@state("code page, asked again while signed in, no more messages", "Has none come? Please go back")
+def _(stage: Stage) -> HttpResponse:
+    stage.step_up()
+    stage.use_up_messages()
     return stage.look()
 
 
@@ -509,7 +533,7 @@ def _(stage: Stage) -> HttpResponse:
     return stage.look()
 
 
-@state("code page, asked again while signed in, over", "Please go back and begin again.")
+@state("code page, asked again while signed in, over", "Too many wrong codes. Please go back")
 def _(stage: Stage) -> HttpResponse:
     stage.step_up()
     return stage.mistype(5)
@@ -820,7 +844,7 @@ def _(stage: Stage) -> HttpResponse:
     TOTPDevice.objects.create(user=stage.alex, name="Password manager")
     EmailDevice.objects.create(user=stage.alex, name="Mail")
     for event in Activity.Event.values[1:4]:
-        Activity.objects.create(user=stage.alex, event=event, device="Phone •••• 88")
+        Activity.objects.create(user=stage.alex, event=event, device="Phone", digits="88")
     stage.trust()
     for agent in BROWSERS:  # the last one stays
         stage.open_browser(**{"user-agent": agent})
@@ -835,6 +859,13 @@ def _(stage: Stage) -> HttpResponse:
     for last in range(4):
         stage.owns(address=f"+1202555019{last}")
     stage.sign_in()
+    return stage.look(DEVICES)
+
+
+@state("security page, with news", "The name is saved.")
+def _(stage: Stage) -> HttpResponse:
+    device = stage.sign_in()
+    stage.client.post(_page_of(device, "rename/"), {"name": "Work"})
     return stage.look(DEVICES)
 
 
@@ -877,7 +908,7 @@ def _(stage: Stage) -> HttpResponse:
     return stage.look(_page_of(stage.owns("push")))
 
 
-@state("device page, of one that cannot be reached", "No longer yours?")
+@state("device page, of one that cannot be reached", "is no longer in use.")
 def _(stage: Stage) -> HttpResponse:
     stage.sign_in()
     return stage.look(_page_of(stage.owns("push", disabled_reason="unregistered")))
@@ -966,6 +997,21 @@ def _(stage: Stage) -> HttpResponse:
 def _(stage: Stage) -> HttpResponse:
     _stale(stage)
     return stage.journey.confirm_password("wrong")
+
+
+@state("password again, too many tries", "Too many tries. Please sign out, and sign in again.")
+def _(stage: Stage) -> HttpResponse:
+    _stale(stage)
+    for _ in range(6):
+        answer = stage.journey.confirm_password("wrong")
+    return answer
+
+
+@state("login page, signed out to sign in again", "You are signed out.")
+def _(stage: Stage) -> HttpResponse:
+    _stale(stage)
+    stage.client.post(REAUTH, {"sign_out": "1"})
+    return stage.look(LOGIN)
 
 
 @state("password again, of who has none", "please sign out and sign in again.")

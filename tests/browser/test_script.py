@@ -274,3 +274,39 @@ def test_an_expired_page_stays_as_it_is(waiting: Visitor) -> None:
 
     expect(waiting.page.get_by_role("alert")).to_contain_text("has expired")
     assert asked == []
+
+
+def test_a_phone_that_slept_is_told_the_time_that_is_really_left(waiting: Visitor) -> None:
+    waiting.page.clock.fast_forward((LIFE - 45) * 1000)
+
+    expect(waiting.page.locator(LEFT)).to_have_text(re.compile("in 4[345] seconds"))
+
+
+def test_a_page_whose_code_was_entered_elsewhere_is_loaded_anew(waiting: Visitor) -> None:
+    page = waiting.page
+    shown = pretend_that_it_is_sending(page)
+    answer_with(page, "sending")
+    for seconds in (1, 2):
+        with page.expect_response(STATUS):
+            page.clock.run_for(seconds * 1000)
+    page.unroute(STATUS)
+    page.route(STATUS, lambda route: route.fulfill(json={"state": "none", "delivery": ""}))
+
+    with page.expect_response(VERIFY):
+        page.clock.run_for(3000)
+
+    assert shown == ["GET", "GET"]
+
+
+def test_a_page_that_was_loaded_just_now_is_not_loaded_again(waiting: Visitor) -> None:
+    """Else one that a status does not fit would be loaded without end."""
+    page = waiting.page
+    shown = pretend_that_it_is_sending(page)
+    page.route(STATUS, lambda route: route.fulfill(json={"state": "none", "delivery": ""}))
+
+    with page.expect_response(STATUS):
+        page.clock.run_for(1000)
+    page.clock.run_for(30_000)
+
+    expect(waiting.field).to_be_visible()
+    assert shown == ["GET"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,15 @@ def show(window: tuple[Page, list[str]], stage: Stage) -> Iterator[Callable[[str
     """Return a function that reaches a state and shows it. The page may not complain."""
     page, complaints = window
     complaints.clear()
+    loads: list[str] = []
 
     def show(name: str) -> Page:
         answer = STATES[name].reach(stage)
+        asked = re.search(r'data-otp-status="(.+?)"', answer.text)
+        status = stage.client.get(asked[1] if asked else STATUS)
+        loads.clear()
         page.unroute_all()
-        page.route("**/*", in_place_of_the_site(answer, stage.client.get(STATUS)))
+        page.route("**/*", in_place_of_the_site(answer, status, loads))
         page.set_viewport_size(PHONE)
         page.emulate_media(color_scheme="light", forced_colors="none")
         page.goto(answer.request["PATH_INFO"])
@@ -76,15 +81,20 @@ def show(window: tuple[Page, list[str]], stage: Stage) -> Iterator[Callable[[str
 
     yield show
     assert complaints == []
+    assert len(loads) == 1  # no page has the script load it again and again
 
 
-def in_place_of_the_site(answer: HttpResponse, status: HttpResponse) -> Callable[[Route], None]:
-    """Return what answers the browser: this page, and what belongs to it."""
+def in_place_of_the_site(
+    answer: HttpResponse, status: HttpResponse, loads: list[str]
+) -> Callable[[Route], None]:
+    """Return what answers the browser: this page, each load of which is noted, and its parts."""
     found = {answer.request["PATH_INFO"]: answer, STATUS: status}
 
     def respond(route: Route) -> None:
         path = urlsplit(route.request.url).path
         if path in found:
+            if found[path] is answer:
+                loads.append(path)
             # A browser's console complains of any other status than 200.
             headers = dict(found[path].items())
             route.fulfill(status=200, headers=headers, body=found[path].content)

@@ -11,7 +11,7 @@ from django_otp_channels import stepup
 from django_otp_channels.models import Challenge, ChannelDevice, Lockout
 from tests.clock import let_pass
 from tests.factories import PASSWORD, PhoneFactory, UserFactory
-from tests.journey import ADD_PHONE, CANCEL, DEVICES, REAUTH, STATUS, VERIFY, Journey
+from tests.journey import ADD_PHONE, CANCEL, DEVICES, LOGIN, REAUTH, STATUS, VERIFY, Journey
 
 pytestmark = pytest.mark.django_db
 
@@ -178,6 +178,7 @@ def test_who_has_neither_is_asked_to_sign_in_again(journey, alex):
 
     signed_out = journey.client.post(REAUTH)
 
+    assert journey.client.get(LOGIN).context["news"].startswith("You are signed out.")
     assert signed_out.headers["Location"] == f"/login/?next={ADD_PHONE}"
     assert journey.is_nobody
 

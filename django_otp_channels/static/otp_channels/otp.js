@@ -87,10 +87,11 @@ async function expire(line) {
     // In short steps, since no timer runs while a phone is asleep.
     for (let wait; (wait = end - left * 1000 - Date.now()) > 0; ) await pause(Math.min(wait / 1000, 5));
   };
-  for (const left of LEAVING) {
-    if (end - Date.now() < left * 1000) continue;
+  for (const [place, left] of LEAVING.entries()) {
     await until(left);
-    line.textContent = line.dataset.otpLeaving.replace("{time}", inWords(left));
+    const seconds = Math.ceil((end - Date.now()) / 1000);
+    if (seconds <= (LEAVING[place + 1] ?? 0)) continue; // a phone that slept: the next one is due
+    line.textContent = line.dataset.otpLeaving.replace("{time}", inWords(seconds));
   }
   await until(0);
   await visible();
@@ -100,13 +101,13 @@ async function expire(line) {
 }
 
 async function follow() {
-  const sentence = page.querySelector("[data-otp-sentence]");
+  const sentence = page.querySelector("[data-otp-sentence]"); // maybe not in a site's own template
   const form = page.querySelector("[data-otp-fallback]");
   const due = form ? Date.now() + Number(form.dataset.otpFallback) * 1000 : Infinity;
   const open = ["sending"];
   if ("otpAwaitsReceipt" in page.dataset || form) open.push("sent", "unknown");
   let delivery = page.dataset.otp;
-  if (!sentence || !open.includes(delivery)) return; // the page says already what came of it
+  if (!open.includes(delivery)) return; // the page says already what came of it
   for (let turn = 0; open.includes(delivery); turn += 1) {
     await pause(BACK_OFF[Math.min(turn, BACK_OFF.length - 1)]);
     await visible();
@@ -114,9 +115,12 @@ async function follow() {
     const status = await ask(page.dataset.otpStatus);
     if (!status) continue;
     if (!status.state) return; // asking again would help no more
-    if (status.state !== "open") return showAnew(); // it was entered in another tab, or is over
+    if (status.state !== "open") {
+      // It was entered in another tab, or is over. A page that was loaded just now knows that.
+      return performance.now() < 5000 ? undefined : showAnew();
+    }
     delivery = status.delivery;
-    if (status.sentence && sentence.textContent !== status.sentence) {
+    if (sentence && status.sentence && sentence.textContent !== status.sentence) {
       sentence.textContent = status.sentence;
     }
     // Who is typing has got the code.
