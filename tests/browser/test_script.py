@@ -229,6 +229,7 @@ def waiting(
     alex.page.clock.install()
     alex.give_password()
     expect(alex.page.locator(LEFT)).to_have_text("")
+    alex.page.wait_for_load_state()  # the script has run
     return alex
 
 
