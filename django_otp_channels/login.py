@@ -190,7 +190,11 @@ def trusted_browser(request: HttpRequest, user: AbstractBaseUser) -> str:
         judged[user.pk] = found.browser if found else ""
         if found:
             way = TrustedBrowser._meta.label_lower
-            history.note(request, user, Activity.Event.SIGNED_IN, way=way)
+            # After the commit of the site's own transaction: the row's foreign key shares a lock on
+            # the user's, in which logins at the same instant would end in a deadlock at
+            # ``last_login``.
+            note = partial(history.note, request, user, Activity.Event.SIGNED_IN, way=way)
+            after(TrustedBrowser, note)
         if found and found.cookie:
             _hand_out(request, found.cookie)
     return judged[user.pk]

@@ -431,6 +431,24 @@ def test_a26_logins_at_the_same_instant_are_one_browser(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a26_no_foreign_key_holds_the_user_before_last_login_is_written(
+    journey, outbox, monkeypatch
+):
+    """Logins at the same instant would end in a deadlock; which comes first is the site's order."""
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    alex = PhoneFactory(user=UserFactory(username="alex")).user
+    journey.enter_password(alex)
+    journey.enter_code(trust="on")
+
+    with CaptureQueriesContext(connection) as captured:
+        assert enter(copies(journey, 1)[0])[0]
+
+    asked = [query["sql"] for query in captured]
+    noted = next(n for n, sql in enumerate(asked) if "INTO" in sql and "_activity" in sql)
+    assert "COMMIT" in asked[:noted]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a26_a_theft_that_two_requests_see_is_told_once(journey, outbox, caplog):
     alex = PhoneFactory(user=UserFactory(username="alex")).user
     journey.enter_password(alex)
