@@ -73,6 +73,18 @@ def test_the_reading_of_shifts_sees_one(site: str, visit: Callable[..., Visitor]
     assert shifted(alex.page) > 0
 
 
+def test_the_code_is_large_enough_to_be_compared(site: str, visit: Callable[..., Visitor]) -> None:
+    alex = visit(site)
+    alex.give_password()
+
+    size, height = alex.field.evaluate(
+        "e => [parseFloat(getComputedStyle(e).fontSize), e.getBoundingClientRect().height]"
+    )
+
+    assert size >= 24
+    assert height >= 64
+
+
 def test_a_page_that_tells_a_failure_is_drawn_at_once(
     own_site: str, visit: Callable[..., Visitor]
 ) -> None:
