@@ -147,9 +147,9 @@ EVENTS: Mapping[str, Event] = {
     ),
     "password_failed": Event(
         logging.WARNING,
-        "Who is logged in was asked for the password again, before an act that matters, and it was "
-        "wrong.",
-        ("user", "client"),
+        "Who is logged in was asked for the password again, before an act that matters. It was "
+        "`wrong`, or not compared any more, since too many were (`limit`).",
+        ("user", "client", "reason"),
     ),
     "browser_trusted": Event(
         logging.WARNING,

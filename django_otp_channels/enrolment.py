@@ -51,7 +51,8 @@ def start(
     note = partial(_note_unproven, request, user, phone, channel, replaces)
     device = reserved(ChannelDevice, note)
     challenge = current(request)
-    if challenge is None or challenge.device_id != device.pk or challenge.over:
+    under_way = challenge is not None and challenge.device_id == device.pk and not challenge.over
+    if challenge is None or not under_way or challenge.sends >= conf.MAX_SENDS:
         prove(request, device, channel)
     return device
 
@@ -77,7 +78,9 @@ def prove(request: HttpRequest, device: ChannelDevice, channel: str = "") -> Non
     challenge = current(request)
     if not channel and challenge is not None and challenge.device_id == device.pk:
         channel = challenge.delivery_channel or ""
-    names = [name for name in device.channels if channel in ("", name)]
+    about_it = challenge is not None and challenge.device_id == device.pk
+    closed = challenge.closed_channels if challenge is not None and about_it else frozenset()
+    names = [name for name in device.channels if channel in ("", name) and name not in closed]
     if not names:
         raise SendNotAllowed(_("This number cannot be reached. Please use another."))
     parked, client = login.parked_in(request.session), client_of(request)
@@ -85,14 +88,15 @@ def prove(request: HttpRequest, device: ChannelDevice, channel: str = "") -> Non
         challenge.send_again(device, names[0], client=client)
         return
     _wait_for_cooldown(device)
+    if not parked:
+        Challenge.cancel(_flow(request))
     flow = parked.flow if parked else _keep_flow(request, anew=challenge is not None)
     Challenge.open_flow(device, names[0], purpose=Purpose.ENROL, flow=flow, client=client)
 
 
 def _spent(challenge: Challenge) -> bool:
-    """Whether nothing more can come of this enrolment, so that a person may begin anew."""
-    exhausted = challenge.sends >= conf.MAX_SENDS and challenge.seconds_to_send == 0
-    return challenge.dead or (challenge.expired and exhausted)
+    """Whether no more messages can come of this enrolment, so that a person may begin anew."""
+    return challenge.dead or challenge.sends >= conf.MAX_SENDS
 
 
 def _flow(request: HttpRequest) -> str:

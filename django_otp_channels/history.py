@@ -21,14 +21,16 @@ def note(
 
     ``way`` is how a code came, see :func:`note_login`.
     """
-    name = device.name or str(device._meta.verbose_name) if device else ""
+    ours = device if isinstance(device, ChannelDevice) else None
+    kind = ours.get_kind_display() if ours else device._meta.verbose_name if device else ""
+    name = (device.name if device else "") or str(kind)
     browser, system = browser_of(request)
     Activity.objects.create(
         user_id=user.pk,
         event=event,
         way=way,
         device=name[: Activity._meta.get_field("device").max_length],
-        digits=device.digits if isinstance(device, ChannelDevice) else "",
+        digits=ours.digits if ours else "",
         browser=browser,
         system=system,
     )

@@ -51,7 +51,17 @@ from .models import Activity, Challenge, ChannelDevice, TrustedBrowser
 from .models.budgets import OverBudget
 from .models.commits import after
 from .others import OtherWay, other_ways
-from .sessions import CLOCK_SKEW, SESSION, Session, given, keep, leave_notice, note_given, ours
+from .sessions import (
+    CLOCK_SKEW,
+    SESSION,
+    Session,
+    given,
+    keep,
+    leave_notice,
+    note_given,
+    ours,
+    take_notices,
+)
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -360,6 +370,7 @@ def park_on_login(request: HttpRequest | None, user: AbstractBaseUser, **_kwargs
         park(request, user)
     else:
         _leave_strangers_data(request, session)
+        take_notices(session)  # of why to sign in, which no page of ours has shown
         _remember_free(session, trusted_browser(request, user))
         note_given(session, "password")
         if is_reminded(user, request):

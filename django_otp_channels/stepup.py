@@ -107,13 +107,15 @@ def enter_password(request: HttpRequest, password: str) -> bool:
     guessing guards this one too. Raises ``TooManyTries`` beyond five in ten minutes.
     """
     user: Any = request.user
+    facts = {"user": user.pk, "client": client_of(request)}
     if not committed(Budget, partial(Budget.charge_password, user.pk)):
+        audit.record("password_failed", reason="limit", **facts)
         raise TooManyTries
     found = authenticate(
         request, **{user.USERNAME_FIELD: user.get_username(), "password": password}
     )
     if found is None or found.pk != user.pk:
-        audit.record("password_failed", user=user.pk, client=client_of(request))
+        audit.record("password_failed", reason="wrong", **facts)
         return False
     sessions.note_given(request.session, "password")
     _renew(request)

@@ -30,7 +30,7 @@ PAGES = sorted(path.name for path in FOLDER.glob("[!_]*.html"))
 OF_EVERY_PAGE = "base.html"
 OF_THE_LANGUAGE = {"True", "False", "None", "block", "LANGUAGE_CODE", "LANGUAGE_BIDI"}
 # What a part asks for that some of the pages which include it do not have.
-OPTIONAL = {"code", "unfocused", "page", "signed_in"}
+OPTIONAL = {"code", "unfocused", "page"}
 # They fill a block of base.html, and are told there.
 OUTER = {"title", "extra_head", "content"}
 

@@ -24,9 +24,10 @@ from django_otp_channels.enrolment import is_last_factor
 from django_otp_channels.exceptions import DeliveryUnavailable
 from django_otp_channels.messages import Message, Receipt
 from django_otp_channels.models import Challenge, ChannelDevice
+from django_otp_channels.models.challenges import UNREACHABLE
 from django_otp_channels.others import OtherWay
 from django_otp_channels.testing import login_verified
-from django_otp_channels.views.page import CodePage
+from django_otp_channels.views.page import REASONS, CodePage
 from tests.factories import PhoneFactory
 from tests.journey import VERIFY, Journey
 
@@ -392,3 +393,7 @@ def test_what_a_site_adds_to_the_head_is_on_every_page(
     for page in (code_page, confirm, recovery):
         assert 'href="/site.css"' in page
         assert "otp_channels/otp.js" in page
+
+
+def test_each_reason_for_which_a_way_is_closed_has_a_sentence() -> None:
+    assert set(REASONS) == UNREACHABLE

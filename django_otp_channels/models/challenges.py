@@ -651,7 +651,12 @@ class Challenge(models.Model):
         latest = self.delivery_channel if self.delivery_reason in UNREACHABLE else None
         known = {latest} if latest else set()
         if self.sends > 1:
-            refused = self.deliveries.filter(reason__in=UNREACHABLE)
+            refused = Delivery.objects.filter(
+                challenge__flow=self.flow,
+                challenge__device_id=self.device_id,
+                challenge__device_version=self.device_version,
+                reason__in=UNREACHABLE,
+            )
             known.update(refused.values_list("channel", flat=True))
         return frozenset(known)
 

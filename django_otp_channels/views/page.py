@@ -206,9 +206,11 @@ class CodePage:
     @property
     def begin_again(self) -> str | Promise:
         """What to do where nothing more can come of this code."""
+        if not self.signed_in:
+            return _("Please start over.")
         if self.challenge is not None and self.challenge.purpose == Purpose.ENROL:
             return _("Please enter the number again.")
-        return _("Please go back and begin again.") if self.signed_in else _("Please start over.")
+        return _("Please go back and begin again.")
 
     @property
     def seconds_left(self) -> int:
@@ -310,14 +312,11 @@ def find_way(
     anything that is not one of this person's ways; without a wish also where the way used last is
     closed, since nobody has asked to be called instead.
     """
-    named = bool(device_id or channel)
-    if (
-        not named
-        and challenge is not None
-        and challenge.delivery_channel in challenge.closed_channels
-    ):
-        raise SendNotAllowed(_("This way is not available. Please choose another."))
-    for way in ways_of(devices, challenge):
+    ways = ways_of(devices, challenge)
+    closed = challenge.closed_channels if challenge else frozenset()
+    if not (device_id or channel) and challenge and challenge.delivery_channel in closed:
+        ways = []
+    for way in ways:
         ids = (str(way.device.pk), way.device.persistent_id)
         if (not device_id or device_id in ids) and (not channel or channel == way.channel):
             return way

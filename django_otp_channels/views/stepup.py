@@ -41,11 +41,13 @@ class ReauthView(PrivateView):
 
     @sensitive_variables()
     def post(self, request: HttpRequest) -> HttpResponseBase:
+        user: Any = request.user
+        if "sign_out" in request.POST:
+            return self.sign_out()
         if not stepup.lacks_password(request):
             return redirect("otp_channels:verify")
-        user: Any = request.user
-        if "sign_out" in request.POST or not user.has_usable_password():
-            return self.sign_out()
+        if not user.has_usable_password():
+            return self.show(PasswordForm())
         form = PasswordForm(request.POST)
         if form.is_valid():
             try:

@@ -226,7 +226,6 @@ class VerifyView(CodeStepView):
             "form": form,
             "page": self.page(other=other),
             "site_title": site_name(self.request.get_host()),
-            "signed_in": isinstance(self.step, stepup.StepUp),
             "trust_days": 0 if other and other.recovers else self._trust_days,
             "wants_trust": self.wants_trust,
         }

@@ -35,7 +35,7 @@ def test_a01_the_right_code_comes_too_late_after_five_wrong_ones(parked, compare
 
 @pytest.mark.guard("django_otp_channels.models.budgets.Budget.charge_password")
 def test_a01_whoever_has_a_stolen_session_gets_five_guesses_at_the_password(
-    journey, alex, phone, monkeypatch
+    journey, alex, phone, monkeypatch, caplog
 ):
     journey.log_in(alex)
     journey.let_proof_age()
@@ -52,6 +52,8 @@ def test_a01_whoever_has_a_stolen_session_gets_five_guesses_at_the_password(
     assert len(set(compared)) == 5  # each by all of the site's backends
     assert "Too many tries" in answers[-1].text
     assert "Too many tries" in late.text
+    assert caplog.text.count('"reason": "wrong"') == 5
+    assert caplog.text.count('"reason": "limit"') == 16
     journey.client.logout()
     journey.log_in(alex)  # the way out, past whatever guards the login form
     assert journey.client.get(ADD_PHONE).status_code == 200

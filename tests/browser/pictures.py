@@ -48,6 +48,7 @@ def main() -> None:
         alex.page.get_by_role("link", name=re.compile("Make .*recovery codes")).click()
         alex.press(re.compile("Make .*recovery codes"))
         alex.page.goto("/account/")
+        alex.page.set_viewport_size({"width": 760, "height": 720})
         alex.page.screenshot(path=FOLDER / "security-page.png")
         chromium.close()
 

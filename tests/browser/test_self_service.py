@@ -23,7 +23,7 @@ def open_security_page(visitor: Visitor) -> None:
     expect(visitor.page.get_by_role("heading", name="How you sign in")).to_be_visible()
 
 
-@pytest.mark.parametrize("look", ["desktop", "small"])
+@pytest.mark.parametrize("look", ["small"])
 def test_phone_app_codes_and_a_lost_phone(
     own_site: str, look: str, visit: Callable[..., Visitor]
 ) -> None:
@@ -83,7 +83,7 @@ def test_phone_app_codes_and_a_lost_phone(
     inspect(lost.page, f"{look}-security-page-after")
 
 
-@pytest.mark.parametrize("look", ["desktop", "small"])
+@pytest.mark.parametrize("look", ["desktop"])
 def test_a_browser_is_trusted_and_its_trust_ended_from_another(
     own_site: str, look: str, visit: Callable[..., Visitor]
 ) -> None:

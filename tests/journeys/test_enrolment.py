@@ -12,9 +12,9 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from django_otp_channels import enrolment
-from django_otp_channels.models import Challenge, ChannelDevice, Lockout
+from django_otp_channels.models import Challenge, ChannelDevice, Delivery, Lockout
 from tests.factories import AppFactory, PhoneFactory, UserFactory
-from tests.journey import ADD_PHONE, DEVICES, LOGIN, SEND, VERIFY, Journey
+from tests.journey import ADD_PHONE, CANCEL, DEVICES, LOGIN, SEND, VERIFY, Journey
 
 pytestmark = pytest.mark.django_db
 
@@ -533,3 +533,55 @@ def test_an_enrolment_outlives_the_remembered_decision(journey, alex):
     journey.client.post(confirm_url(ChannelDevice.objects.get()), {"token": journey.code})
 
     assert ChannelDevice.objects.get().confirmed
+
+
+# -- when nothing more can come of a code --------------------------------------------------------
+
+
+def test_who_is_signed_in_enters_the_number_again_when_no_more_messages_are_left(journey, alex):
+    journey.client.force_login(alex)
+    journey.client.post(ADD_PHONE, {"number": NUMBER, "channel": "sms"})
+    Challenge.objects.update(sends=4, next_send_at=Now())
+    device = ChannelDevice.objects.get()
+    page = journey.client.get(confirm_url(device))
+    assert "Please enter the number again." in page.text
+
+    journey.client.post(ADD_PHONE, {"number": NUMBER, "channel": "sms"})
+
+    assert len(journey.outbox) == 2
+    assert journey.client.post(confirm_url(device), {"token": journey.code}).status_code == 302
+    assert ChannelDevice.objects.get().confirmed
+
+
+@pytest.mark.usefixtures("everyone")
+def test_a_newcomer_starts_over_when_the_code_is_dead(journey, alex):
+    journey.enter_password(alex)
+    journey.client.post(ADD_PHONE, {"number": NUMBER, "channel": "sms"})
+    url = confirm_url(ChannelDevice.objects.get())
+    for _ in range(5):
+        journey.client.post(url, {"token": journey.wrong_code})
+
+    page = journey.client.get(url).text
+
+    assert "Please start over." in " ".join(page.split())
+    assert "Enter the number again" not in page
+    journey.client.post(CANCEL)
+    let_time_pass(31)
+    journey.enter_password(alex)
+    journey.client.post(ADD_PHONE, {"number": NUMBER, "channel": "sms"})
+    journey.client.post(confirm_url(ChannelDevice.objects.get()), {"token": journey.code})
+    assert journey.is_in
+
+
+def test_a_new_phone_that_takes_no_texts_is_sent_no_other(journey, alex):
+    journey.client.force_login(alex)
+    journey.client.post(ADD_PHONE, {"number": NUMBER, "channel": "sms"})
+    Delivery.objects.update(status="failed", reason="no-texts")
+    Challenge.objects.update(next_send_at=Now())
+    device = ChannelDevice.objects.get()
+
+    journey.ask(device=str(device.pk), channel="sms")
+
+    assert len(journey.outbox) == 1
+    journey.ask(device=str(device.pk), channel="voice")
+    assert [message.channel for message in journey.outbox] == ["sms", "voice"]

@@ -176,7 +176,7 @@ def test_who_has_neither_is_asked_to_sign_in_again(journey, alex):
     assert "sign out and sign in again" in journey.client.get(REAUTH).text
     assert "password" not in journey.client.get(REAUTH).text
 
-    signed_out = journey.client.post(REAUTH)
+    signed_out = journey.client.post(REAUTH, {"sign_out": "1"})
 
     assert journey.client.get(LOGIN).context["news"].startswith("You are signed out.")
     assert signed_out.headers["Location"] == f"/login/?next={ADD_PHONE}"
@@ -305,3 +305,31 @@ def test_a_running_session_that_comes_to_need_a_code_is_not_asked_for_the_passwo
     journey.enter_code()
 
     assert journey.client.get(ADD_PHONE).status_code == 200
+
+
+def test_whoever_no_code_can_reach_while_signed_in_signs_out_and_in_again(
+    stale, alex, phone, settings
+):
+    settings.OTP_CHANNELS_COUNTRIES = ["DE"]
+    stale.client.get(ADD_PHONE)
+    stale.confirm_password()
+
+    page = stale.client.get(VERIFY).text
+
+    assert "Please sign out and sign in again." in page
+    assert "support" not in page
+    assert stale.client.post(REAUTH, {"sign_out": "1"}).headers["Location"].startswith("/login/")
+    assert stale.is_nobody
+
+
+def test_why_to_sign_in_again_is_not_told_to_whoever_has(journey, alex):
+    """A login page of the site's own does not show it."""
+    journey.client.force_login(alex)
+    journey.let_proof_age()
+    journey.client.get(ADD_PHONE)
+    journey.client.post(REAUTH, {"sign_out": "1"})
+
+    journey.client.post("/login/", {"username": "alex", "password": journey.password})
+
+    assert journey.is_in
+    assert "signed out" not in journey.client.get(DEVICES).text

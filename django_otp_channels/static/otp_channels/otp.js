@@ -36,6 +36,11 @@ function inWords(seconds) {
   return words.join(" ");
 }
 
+// A site's own template may have left the words out.
+function say(line, words, seconds = 0) {
+  if (words) line.textContent = words.replace("{time}", inWords(seconds));
+}
+
 function countDown(ways) {
   const line = ways.querySelector("[data-otp-wait]");
   const end = Date.now() + (line ? Number(line.dataset.otpWait) * 1000 : 0);
@@ -44,11 +49,11 @@ function countDown(ways) {
     // Set even when it is so already: a browser may restore the buttons of an earlier visit.
     for (const button of ways.querySelectorAll("button")) button.disabled = left > 0;
     if (left > 0) {
-      line.textContent = line.dataset.otpWaiting.replace("{time}", inWords(left));
+      say(line, line.dataset.otpWaiting, left);
       setTimeout(tick, (end - Date.now()) % 1000 || 1000);
     } else if (line) {
       line.setAttribute("aria-live", "polite"); // a timer is silent: its end is said
-      line.textContent = line.dataset.otpReady;
+      say(line, line.dataset.otpReady);
     }
   };
   tick();
@@ -91,11 +96,11 @@ async function expire(line) {
     await until(left);
     const seconds = Math.ceil((end - Date.now()) / 1000);
     if (seconds <= (LEAVING[place + 1] ?? 0)) continue; // a phone that slept: the next one is due
-    line.textContent = line.dataset.otpLeaving.replace("{time}", inWords(seconds));
+    say(line, line.dataset.otpLeaving, seconds);
   }
   await until(0);
   await visible();
-  line.textContent = line.dataset.otpGone;
+  say(line, line.dataset.otpGone);
   await pause(1); // the clock of the database decides
   showAnew();
 }
