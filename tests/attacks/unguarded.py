@@ -250,7 +250,7 @@ STAND_INS: Mapping[str, Callable[..., Any]] = {
     "models.lockouts.Lockout.record_failure": _nothing,
     "models.recovery.RecoveryDevice.verify_is_allowed": lambda _device: (True, None),
     "phones._canonical": _any_spelling,
-    "phones.mask": _unchanged,
+    "phones.last_digits": _unchanged,
     "phones.parse": _what_the_library_makes_of_it,
     "phones.parse_reachable": _any_country,
     "phones.split_extension": lambda address: (address, ""),
