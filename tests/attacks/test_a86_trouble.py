@@ -173,7 +173,10 @@ def rows_of(name, device):
     }[name]
 
 
-ROWS = ["challenge", "device", "lockout", "budget"]
+# SQLite locks all there is, whichever row is meant: one of them will do.
+ROWS = (
+    ["challenge"] if connection.vendor == "sqlite" else ["challenge", "device", "lockout", "budget"]
+)
 
 
 @pytest.mark.usefixtures("impatient")
